@@ -1,0 +1,136 @@
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/types/job.h"
+#include "common/types/report.h"
+#include "daemon/front/core/worker_port.h"
+
+namespace luna::front {
+
+/// Who calls, as the metadata of the call says.
+struct Caller {
+  std::string workflow_id;       ///< may be empty where a call needs none
+  std::string session_id;        ///< empty: nothing may be kept
+  Priority priority = Priority::kNormal;
+  Deadline deadline;
+  bool local = true;             ///< over the unix socket: files outside the roots are allowed
+};
+
+/// A model set as a client writes it, before files are looked up.
+struct RequestedModels {
+  std::optional<ModelRef> checkpoint;
+  std::map<Slot, ModelRef> slots;
+  std::map<Slot, Precision> slot_precision;
+};
+struct WorkflowInfo {
+  std::string id;
+  RequestedModels requested;
+  ModelSet models;                         ///< absolute paths
+  std::vector<ComponentInfo> components;
+  std::uint32_t ttl_seconds = 0;
+  std::uint32_t seconds_left = 0;
+  std::uint64_t calls = 0;
+  std::uint32_t calls_running = 0;
+};
+struct ModelFileInfo {
+  std::string folder, file;
+  std::uint64_t bytes = 0;
+};
+struct WorkerInfo {
+  WorkerId id;
+  std::string pool;
+  std::int64_t pid = 0;
+  std::string state;             ///< "starting", "ready", "restarting", "failed", "stopping"
+  std::string device;
+  std::uint32_t restarts = 0;
+  std::string last_exit;
+  double seconds_since_heartbeat = 0;
+  WorkerReport report;
+};
+struct EventInfo { double unix_time = 0; std::string text; };
+struct JobTotals {
+  std::uint64_t accepted = 0, done = 0, failed = 0, cancelled = 0, refused = 0, rerun = 0, running = 0, queued = 0;
+};
+struct StatusInfo {
+  std::string version;
+  double uptime_seconds = 0;
+  bool draining = false;
+  std::vector<WorkflowInfo> workflows;
+  std::vector<WorkerInfo> workers;
+  JobTotals jobs;
+  std::uint32_t sessions = 0;
+  std::uint64_t resident_tensors = 0, resident_bytes = 0;
+  std::vector<EventInfo> events;
+};
+
+/// The front's mind: workflow registry, model files below the roots, routing, admission, job table with
+/// re-runs, sessions and resident tensors. Knows no gRPC, no socket, no process. Thread-safe; callbacks may
+/// come from any thread, and never from inside the call that was given them while it holds a lock.
+class FrontCore {
+ public:
+  explicit FrontCore(std::shared_ptr<const Config> config);
+  ~FrontCore();
+
+  // --- workflows ---
+  using WorkflowDone = std::function<void(Result<WorkflowInfo>)>;
+  /// Looks files up and has a worker inspect them before it answers; all slots without a file in `requested`
+  /// stay empty. INVALID_ARGUMENT for a bad id, PERMISSION_DENIED outside the roots, what detection says else.
+  void register_workflow(const Caller& caller, std::string id, RequestedModels requested,
+                         std::uint32_t ttl_seconds, bool preload, WorkflowDone done);
+  Result<std::uint32_t> renew_workflow(const std::string& id);
+  Status release_workflow(const std::string& id);
+  std::vector<WorkflowInfo> list_workflows() const;
+
+  // --- jobs ---
+  /// Admits and routes a job of the caller's workflow. Resident tensors in the request are resolved here
+  /// (NOT_FOUND, PERMISSION_DENIED); with `keep`, tensors of the reply become resident ones of the session.
+  /// A refusal (RESOURCE_EXHAUSTED with a retry hint, unknown workflow, draining, deadline in the past,
+  /// invalid shapes) comes through on_done too. Re-run up to three times when a worker dies.
+  JobId submit(const Caller& caller, JobRequest request, JobEvents events);
+  /// Harmless for a job that is done.
+  void cancel(JobId job);
+
+  // --- models ---
+  Result<std::vector<ModelFileInfo>> list_model_files(const Caller& caller, const std::string& folder) const;
+  /// Inspect, load and unload go through submit() of an Inspect/Load/UnloadModelRequest; their `path` is what
+  /// the client wrote and is resolved here.
+
+  // --- sessions and resident tensors ---
+  std::string open_session(const std::string& client_name);
+  /// Frees everything that the session owns.
+  void close_session(const std::string& session_id);
+  Result<TensorRef> put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes);
+  /// The tensor with its bytes. NOT_FOUND, PERMISSION_DENIED (another session's).
+  Result<TensorRef> get_tensor(const Caller& caller, const std::string& id) const;
+  Result<std::uint64_t> free_tensors(const Caller& caller, const std::vector<std::string>& ids);
+
+  // --- workers, as the supervisor sees them ---
+  void worker_starting(WorkerId id, std::string pool, std::int64_t pid);
+  void worker_ready(std::shared_ptr<WorkerPort> port, std::string device);
+  void worker_report(WorkerId id, WorkerReport report);
+  /// The worker is gone; `why` is for people ("killed by signal 9"). Its jobs answer UNAVAILABLE through the
+  /// port and are queued again.
+  void worker_gone(WorkerId id, std::string why, bool will_restart);
+  void add_event(std::string text);
+
+  // --- life ---
+  StatusInfo status() const;
+  /// No new jobs; `idle` is called once when the last one has ended.
+  void drain(std::function<void()> idle);
+  /// Expires leases, queued jobs' deadlines; called about once a second.
+  void tick();
+  /// Since the last job, session or call; for --idle-exit.
+  std::chrono::nanoseconds idle_for() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace luna::front

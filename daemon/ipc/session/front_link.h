@@ -1,0 +1,40 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/base/status.h"
+#include "common/types/job.h"
+#include "common/types/report.h"
+#include "common/types/worker_settings.h"
+
+namespace boost::asio { class io_context; }
+
+namespace luna::ipc {
+
+/// The worker's end of its control socket. Sending is thread-safe and never blocks on the peer for longer than
+/// the socket's buffer allows (frames queue up to 256 MiB, then the link closes). Handlers run on the
+/// io_context's thread.
+class FrontLink {
+ public:
+  struct Handlers {
+    std::function<void(WorkerId, const WorkerSettings&)> on_welcome;
+    std::function<void(Job)> on_run;
+    std::function<void(JobId)> on_cancel;
+    std::function<void()> on_drain;
+    /// The front is gone: a worker exits at once.
+    std::function<void(Status)> on_closed;
+  };
+
+  static std::shared_ptr<FrontLink> adopt(boost::asio::io_context& io, int fd, Handlers handlers);
+  virtual ~FrontLink() = default;
+
+  virtual void send_ready(Status status, std::string device) = 0;
+  virtual void send_progress(JobId job, SampleProgress progress) = 0;
+  virtual void send_done(JobId job, Result<JobReply> result) = 0;
+  virtual void send_heartbeat(WorkerReport report) = 0;
+  /// After everything queued so far was written.
+  virtual void close_when_flushed() = 0;
+};
+
+}  // namespace luna::ipc

@@ -1,0 +1,41 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "common/base/status.h"
+#include "common/types/job.h"
+#include "common/types/report.h"
+#include "common/types/worker_settings.h"
+
+namespace boost::asio { class io_context; }
+
+namespace luna::ipc {
+
+/// The front's end of one worker's control socket. Thread-safe. Handlers run on the io_context's thread.
+///
+/// A job's events come from here: on_progress any number of times, then on_done exactly once, also when the
+/// peer dies (UNAVAILABLE) or the deadline passes (DEADLINE_EXCEEDED, after asking the worker to stop).
+class WorkerLink {
+ public:
+  struct Handlers {
+    std::function<void(Status ready, std::string device)> on_ready;
+    std::function<void(const WorkerReport&)> on_heartbeat;
+    /// Once, after every unfinished job's on_done: the socket ended or the peer broke the protocol.
+    std::function<void(Status)> on_closed;
+  };
+
+  /// Takes over `fd` (a connected AF_UNIX stream socket). The handshake starts at once; jobs may be given
+  /// right away and are sent after it. FAILED_PRECONDITION in on_closed names both protocol versions if they differ.
+  static std::shared_ptr<WorkerLink> adopt(boost::asio::io_context& io, int fd, WorkerId id,
+                                           WorkerSettings settings, Handlers handlers);
+  virtual ~WorkerLink() = default;
+
+  virtual void run(const Job& job, JobEvents events) = 0;
+  /// The job's on_done follows with CANCELLED (or its result, if that was faster).
+  virtual void cancel(JobId job) = 0;
+  virtual void drain() = 0;
+  virtual void close() = 0;
+};
+
+}  // namespace luna::ipc

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/types/job.h"
+#include "common/types/report.h"
+#include "common/types/worker_settings.h"
+
+namespace luna::worker {
+
+/// Runs jobs on one device: a device thread that alternates between resuming trajectories and running the
+/// next forward of the row batcher. Knows no ipc; a test uses it in its own process.
+class Engine {
+ public:
+  /// Opens the device and the tokenizer. Errors say what is missing.
+  static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings);
+  virtual ~Engine() = default;
+
+  /// Takes the job; its events come from the device thread, on_done exactly once.
+  virtual void run(Job job, JobEvents events) = 0;
+  /// Acts between evaluations: on_done with CANCELLED follows.
+  virtual void cancel(JobId job) = 0;
+  /// Takes nothing new; `idle` is called when the last job has ended.
+  virtual void drain(std::function<void()> idle) = 0;
+  /// Cheap and never waits for a forward.
+  virtual WorkerReport report() const = 0;
+  virtual std::string device_description() const = 0;
+};
+
+}  // namespace luna::worker
