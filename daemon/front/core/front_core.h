@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/config/config.h"
+#include "common/types/info.h"
 #include "common/types/job.h"
-#include "common/types/report.h"
 #include "daemon/front/core/worker_port.h"
 
 namespace luna::front {
@@ -20,53 +20,6 @@ struct Caller {
   Priority priority = Priority::kNormal;
   Deadline deadline;
   bool local = true;             ///< over the unix socket: files outside the roots are allowed
-};
-
-/// A model set as a client writes it, before files are looked up.
-struct RequestedModels {
-  std::optional<ModelRef> checkpoint;
-  std::map<Slot, ModelRef> slots;
-  std::map<Slot, Precision> slot_precision;
-};
-struct WorkflowInfo {
-  std::string id;
-  RequestedModels requested;
-  ModelSet models;                         ///< absolute paths
-  std::vector<ComponentInfo> components;
-  std::uint32_t ttl_seconds = 0;
-  std::uint32_t seconds_left = 0;
-  std::uint64_t calls = 0;
-  std::uint32_t calls_running = 0;
-};
-struct ModelFileInfo {
-  std::string folder, file;
-  std::uint64_t bytes = 0;
-};
-struct WorkerInfo {
-  WorkerId id;
-  std::string pool;
-  std::int64_t pid = 0;
-  std::string state;             ///< "starting", "ready", "restarting", "failed", "stopping"
-  std::string device;
-  std::uint32_t restarts = 0;
-  std::string last_exit;
-  double seconds_since_heartbeat = 0;
-  WorkerReport report;
-};
-struct EventInfo { double unix_time = 0; std::string text; };
-struct JobTotals {
-  std::uint64_t accepted = 0, done = 0, failed = 0, cancelled = 0, refused = 0, rerun = 0, running = 0, queued = 0;
-};
-struct StatusInfo {
-  std::string version;
-  double uptime_seconds = 0;
-  bool draining = false;
-  std::vector<WorkflowInfo> workflows;
-  std::vector<WorkerInfo> workers;
-  JobTotals jobs;
-  std::uint32_t sessions = 0;
-  std::uint64_t resident_tensors = 0, resident_bytes = 0;
-  std::vector<EventInfo> events;
 };
 
 /// The front's mind: workflow registry, model files below the roots, routing, admission, job table with

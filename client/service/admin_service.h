@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "common/base/deadline.h"
+#include "common/types/info.h"
+#include "common/types/tensor.h"
+
+namespace luna::client {
+
+/// The port for everything that is not inference. Blocking, thread-safe; every call has a deadline
+/// (30 s unless said otherwise).
+class AdminService {
+ public:
+  virtual ~AdminService() = default;
+  virtual Result<WorkflowInfo> register_workflow(const std::string& id, const RequestedModels& models,
+                                                 std::uint32_t ttl_seconds, bool preload,
+                                                 Deadline deadline = Deadline()) = 0;
+  virtual Result<std::uint32_t> renew_workflow(const std::string& id) = 0;
+  virtual Status release_workflow(const std::string& id) = 0;
+  virtual Result<std::vector<WorkflowInfo>> list_workflows() = 0;
+
+  struct Models {
+    std::vector<ModelFileInfo> files;
+    std::vector<LoadedModel> loaded;
+  };
+  virtual Result<Models> list_models(const std::string& folder) = 0;
+  virtual Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) = 0;
+  virtual Result<LoadedModel> load_model(Slot slot, const ModelRef& model) = 0;
+  virtual Result<std::uint64_t> unload_model(const std::string& file) = 0;
+
+  virtual Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) = 0;
+  virtual Result<TensorRef> download(const std::string& workflow_id, const std::string& resident_id) = 0;
+  virtual Result<std::uint64_t> free_tensors(const std::string& workflow_id,
+                                             const std::vector<std::string>& ids) = 0;
+  virtual Result<StatusInfo> status() = 0;
+};
+
+}  // namespace luna::client
