@@ -40,10 +40,10 @@ set(LUNA_ARROWS
 
   "tests/support: common/types common/local"
 
-  "client/include: common/types"
+  "client/include: client/service common/types common/image"
   "client/service: common/types"
-  "client/pipeline: client/service common/types common/image common/prompt common/log"
+  "client/pipeline: client/include client/service common/types common/image common/prompt common/log"
   "client/rpc: client/service common/types common/wire common/local common/log proto/luna/v1"
   "client/facade: client/include client/service client/pipeline client/rpc common/types common/image common/log"
-  "client/cli: client/include common/types common/image common/config common/local common/log"
+  "client/cli: client/facade client/include client/service common/types common/image common/config common/local common/log"
 )

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "tests/support/temp_dir.h"
+#include "tests/support/tiny_sd15.h"
+
+namespace luna::support {
+
+/// A temporary folder whose models/ is a root in ComfyUI's layout, filled with small random models.
+class ModelFolder {
+ public:
+  std::filesystem::path path() const { return dir_.path(); }
+  std::filesystem::path models() const { return path() / "models"; }
+
+  /// checkpoints/<name>; other seeds, other weights. Equal `vae_seed`s bake in the same VAE.
+  std::string add_checkpoint(const std::string& name, int seed, int vae_seed = -1) {
+    TinySd15Options options;
+    options.text_dtype = DType::kF16;
+    options.unet_salt = options.text_salt = std::to_string(seed);
+    options.vae_salt = std::to_string(vae_seed < 0 ? seed : vae_seed);
+    return write("checkpoints", name, options);
+  }
+
+  /// vae/<name>: a VAE alone.
+  std::string add_vae(const std::string& name, int seed) {
+    TinySd15Options options;
+    options.vae_salt = std::to_string(seed);
+    options.with_unet = options.with_text = false;
+    options.bare_names = true;
+    return write("vae", name, options);
+  }
+
+  std::string write(const std::string& folder, const std::string& name, const TinySd15Options& options) {
+    std::filesystem::create_directories(models() / folder);
+    const std::string file = (models() / folder / name).string();
+    write_tiny_sd15(file, options);
+    return file;
+  }
+
+ private:
+  TempDir dir_;
+};
+
+}  // namespace luna::support
