@@ -32,7 +32,7 @@ set(LUNA_ARROWS
   "daemon/worker/layers: daemon/worker/weights daemon/worker/ops common/types"
   "daemon/worker/models: daemon/worker/layers daemon/worker/weights daemon/worker/ops common/types common/log"
   "daemon/worker/sampling: daemon/worker/ops common/types"
-  "daemon/worker/residency: daemon/worker/models daemon/worker/weights daemon/worker/formats daemon/worker/tokenizers daemon/worker/ops daemon/worker/cuda common/types common/log"
+  "daemon/worker/residency: daemon/worker/models daemon/worker/weights daemon/worker/precision daemon/worker/formats daemon/worker/tokenizers daemon/worker/ops daemon/worker/cuda common/types common/log"
   "daemon/worker/engine: daemon/worker/residency daemon/worker/models daemon/worker/sampling daemon/worker/tokenizers daemon/worker/ops daemon/worker/cuda common/types common/log"
   "daemon/worker/exchange: daemon/worker/ops daemon/worker/cuda common/types common/local common/log"
   "daemon/worker/host: daemon/worker/engine daemon/worker/residency daemon/worker/exchange daemon/worker/cuda daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/local common/log"

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/status.h"
@@ -11,16 +12,18 @@ namespace luna {
 /// config.toml as typed values; every default stands here and, with its reason, in config.toml.
 struct Config {
   struct Server {
-    std::string unix_socket;           ///< "" : $XDG_RUNTIME_DIR/luna/lunad.sock, else /tmp/luna-<uid>/lunad.sock
+    std::string
+        unix_socket;  ///< "" : $XDG_RUNTIME_DIR/luna/lunad.sock, else /tmp/luna-<uid>/lunad.sock
     std::string listen = "127.0.0.1:50551";  ///< "" : no TCP
     std::uint32_t drain_seconds = 30;
-    std::uint32_t idle_exit_seconds = 0;     ///< 0: never
+    std::uint32_t idle_exit_seconds = 0;  ///< 0: never
     bool reflection = true;
   } server;
   struct Models {
-    std::vector<std::string> roots;          ///< folders in ComfyUI's layout; relative ones to the config file
-    std::string extra_model_paths;           ///< an extra_model_paths.yaml; "" : none
-    std::string clip_vocabulary;             ///< "" : beside the installation
+    std::vector<std::string>
+        roots;  ///< folders in ComfyUI's layout; relative ones to the config file
+    std::string extra_model_paths;  ///< an extra_model_paths.yaml; "" : none
+    std::string clip_vocabulary;    ///< "" : beside the installation
   } models;
   struct Pool {
     std::string name = "default";
@@ -32,13 +35,14 @@ struct Config {
   };
   std::vector<Pool> pools = {Pool{}};
   struct Supervision {
-    std::string worker_program;              ///< "" : luna-worker beside lunad
+    std::string worker_program;  ///< "" : luna-worker beside lunad
     std::uint32_t heartbeat_ms = 500;
     std::uint32_t heartbeat_timeout_ms = 10000;
     std::uint32_t start_timeout_ms = 120000;
     std::uint32_t backoff_first_ms = 100;
     std::uint32_t backoff_max_ms = 10000;
-    std::uint32_t crash_loop_limit = 10;     ///< deaths within crash_loop_seconds after which a worker stays down
+    std::uint32_t crash_loop_limit =
+        10;  ///< deaths within crash_loop_seconds after which a worker stays down
     std::uint32_t crash_loop_seconds = 60;
   } supervision;
   struct Limits {
@@ -58,16 +62,19 @@ struct Config {
   } limits;
   struct Log {
     std::string level = "info";
-    std::string file;                        ///< "" : stderr
+    std::string file;  ///< "" : stderr
   } log;
 
   std::string source;  ///< the file it came from, "" for the defaults
 };
 
-/// Reads and checks a file. An unknown key, a wrong type or a value out of range is INVALID_ARGUMENT with
-/// file, line and the nearest valid name.
+/// Reads and checks a file. An unknown key, a wrong type or a value out of range is
+/// INVALID_ARGUMENT with file, line and the nearest valid name.
 Result<Config> load_config(const std::string& path);
-/// As load_config, over a text; `name` stands for the file in messages.
+/// As load_config, over a text; `name` stands for the file in messages, and its folder for the one
+/// that relative paths start from.
 Result<Config> parse_config(std::string_view text, const std::string& name);
+/// Every option with its value, as a file that parse_config reads back to the same.
+std::string to_toml(const Config& config);
 
 }  // namespace luna

@@ -9,31 +9,29 @@
 #include "common/config/config.h"
 #include "common/types/info.h"
 #include "common/types/job.h"
+#include "daemon/front/core/caller.h"
+#include "daemon/front/core/clock.h"
 #include "daemon/front/core/worker_port.h"
 
 namespace luna::front {
 
-/// Who calls, as the metadata of the call says.
-struct Caller {
-  std::string workflow_id;       ///< may be empty where a call needs none
-  std::string session_id;        ///< empty: nothing may be kept
-  Priority priority = Priority::kNormal;
-  Deadline deadline;
-  bool local = true;             ///< over the unix socket: files outside the roots are allowed
-};
-
-/// The front's mind: workflow registry, model files below the roots, routing, admission, job table with
-/// re-runs, sessions and resident tensors. Knows no gRPC, no socket, no process. Thread-safe; callbacks may
-/// come from any thread, and never from inside the call that was given them while it holds a lock.
+/// The front's mind: workflow registry, model files below the roots, routing, admission, job table
+/// with re-runs, sessions and resident tensors. Knows no gRPC, no socket, no process. Thread-safe;
+/// callbacks may come from any thread, and never from inside the call that was given them while it
+/// holds a lock.
 class FrontCore {
  public:
-  explicit FrontCore(std::shared_ptr<const Config> config);
+  /// `clock` is for tests: leases and ages follow it (deadlines follow the machine's own). Roots
+  /// that cannot be opened leave the core without any and an event that says so; ModelRoots::open
+  /// tells beforehand.
+  explicit FrontCore(std::shared_ptr<const Config> config, Clock clock = {});
   ~FrontCore();
 
   // --- workflows ---
   using WorkflowDone = std::function<void(Result<WorkflowInfo>)>;
-  /// Looks files up and has a worker inspect them before it answers; all slots without a file in `requested`
-  /// stay empty. INVALID_ARGUMENT for a bad id, PERMISSION_DENIED outside the roots, what detection says else.
+  /// Looks files up and has a worker inspect them before it answers; all slots without a file in
+  /// `requested` stay empty. INVALID_ARGUMENT for a bad id, PERMISSION_DENIED outside the roots,
+  /// what detection says else.
   void register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                          std::uint32_t ttl_seconds, bool preload, WorkflowDone done);
   Result<std::uint32_t> renew_workflow(const std::string& id);
@@ -41,20 +39,23 @@ class FrontCore {
   std::vector<WorkflowInfo> list_workflows() const;
 
   // --- jobs ---
-  /// Admits and routes a job of the caller's workflow. Resident tensors in the request are resolved here
-  /// (NOT_FOUND, PERMISSION_DENIED); with `keep`, tensors of the reply become resident ones of the session.
-  /// A refusal (RESOURCE_EXHAUSTED with a retry hint, unknown workflow, draining, deadline in the past,
-  /// invalid shapes) comes through on_done too. Re-run up to three times when a worker dies.
+  /// Admits and routes a job of the caller's workflow. Resident tensors in the request are resolved
+  /// here (NOT_FOUND, PERMISSION_DENIED); with `keep`, tensors of the reply become resident ones of
+  /// the session. A refusal (RESOURCE_EXHAUSTED with a retry hint, unknown workflow, draining,
+  /// deadline in the past, invalid shapes) comes through on_done too. Re-run up to three times when
+  /// a worker dies.
   JobId submit(const Caller& caller, JobRequest request, JobEvents events);
   /// Harmless for a job that is done.
   void cancel(JobId job);
 
   // --- models ---
-  Result<std::vector<ModelFileInfo>> list_model_files(const Caller& caller, const std::string& folder) const;
-  /// Inspect, load and unload go through submit() of an Inspect/Load/UnloadModelRequest; their `path` is what
-  /// the client wrote and is resolved here.
+  Result<std::vector<ModelFileInfo>> list_model_files(const Caller& caller,
+                                                      const std::string& folder) const;
+  /// Inspect, load and unload go through submit() of an Inspect/Load/UnloadModelRequest; their
+  /// `path` is what the client wrote and is resolved here.
 
   // --- sessions and resident tensors ---
+  /// The new session's id; "" when there are as many as [limits] sessions allows.
   std::string open_session(const std::string& client_name);
   /// Frees everything that the session owns.
   void close_session(const std::string& session_id);
@@ -67,8 +68,8 @@ class FrontCore {
   void worker_starting(WorkerId id, std::string pool, std::int64_t pid);
   void worker_ready(std::shared_ptr<WorkerPort> port, std::string device);
   void worker_report(WorkerId id, WorkerReport report);
-  /// The worker is gone; `why` is for people ("killed by signal 9"). Its jobs answer UNAVAILABLE through the
-  /// port and are queued again.
+  /// The worker is gone; `why` is for people ("killed by signal 9"). Its jobs answer UNAVAILABLE
+  /// through the port and are queued again.
   void worker_gone(WorkerId id, std::string why, bool will_restart);
   void add_event(std::string text);
 

@@ -4,6 +4,11 @@
 
 namespace luna::front {
 
+/// Unfinished jobs that the core gives one worker at a time; the rest wait in the front. Large
+/// enough that the worker's batcher sees every row there is, and below what a worker accepts
+/// (WorkerSettings).
+inline constexpr std::uint32_t kJobsPerWorker = 192;
+
 /// How the core reaches one worker; implemented over daemon/ipc by dispatch, and by fakes in tests.
 class WorkerPort {
  public:

@@ -7,6 +7,7 @@
 #include "common/types/job.h"
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
+#include "daemon/ipc/session/link_options.h"
 
 namespace boost::asio { class io_context; }
 
@@ -22,18 +23,19 @@ class FrontLink {
     std::function<void(Job)> on_run;
     std::function<void(JobId)> on_cancel;
     std::function<void()> on_drain;
-    /// The front is gone: a worker exits at once.
+    /// The front is gone: a worker exits at once. Ok after close_when_flushed().
     std::function<void(Status)> on_closed;
   };
 
-  static std::shared_ptr<FrontLink> adopt(boost::asio::io_context& io, int fd, Handlers handlers);
+  static std::shared_ptr<FrontLink> adopt(boost::asio::io_context& io, int fd, Handlers handlers,
+                                          LinkOptions options = {});
   virtual ~FrontLink() = default;
 
   virtual void send_ready(Status status, std::string device) = 0;
   virtual void send_progress(JobId job, SampleProgress progress) = 0;
   virtual void send_done(JobId job, Result<JobReply> result) = 0;
   virtual void send_heartbeat(WorkerReport report) = 0;
-  /// After everything queued so far was written.
+  /// After everything queued so far was written, at the latest after 5 s.
   virtual void close_when_flushed() = 0;
 };
 

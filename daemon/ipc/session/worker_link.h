@@ -7,6 +7,7 @@
 #include "common/types/job.h"
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
+#include "daemon/ipc/session/link_options.h"
 
 namespace boost::asio { class io_context; }
 
@@ -21,18 +22,21 @@ class WorkerLink {
   struct Handlers {
     std::function<void(Status ready, std::string device)> on_ready;
     std::function<void(const WorkerReport&)> on_heartbeat;
-    /// Once, after every unfinished job's on_done: the socket ended or the peer broke the protocol.
+    /// Once, after every unfinished job's on_done: the socket ended (UNAVAILABLE) or the peer broke the protocol;
+    /// ok after close(). Watching the heartbeats is the owner's part.
     std::function<void(Status)> on_closed;
   };
 
   /// Takes over `fd` (a connected AF_UNIX stream socket). The handshake starts at once; jobs may be given
-  /// right away and are sent after it. FAILED_PRECONDITION in on_closed names both protocol versions if they differ.
+  /// right away and are sent after it. The link lives until it is closed, and not longer than `io`. FAILED_PRECONDITION in on_closed names both protocol versions if they differ.
   static std::shared_ptr<WorkerLink> adopt(boost::asio::io_context& io, int fd, WorkerId id,
-                                           WorkerSettings settings, Handlers handlers);
+                                           WorkerSettings settings, Handlers handlers,
+                                           LinkOptions options = {});
   virtual ~WorkerLink() = default;
 
   virtual void run(const Job& job, JobEvents events) = 0;
-  /// The job's on_done follows with CANCELLED (or its result, if that was faster).
+  /// The job's on_done follows with CANCELLED (or its result, if that was faster), at the latest after the
+  /// cancel grace.
   virtual void cancel(JobId job) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;

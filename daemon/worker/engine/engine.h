@@ -7,6 +7,7 @@
 #include "common/types/job.h"
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
+#include "daemon/worker/ops/tensor_ref.h"
 
 namespace luna::worker {
 
@@ -14,11 +15,14 @@ namespace luna::worker {
 /// next forward of the row batcher. Knows no ipc; a test uses it in its own process.
 class Engine {
  public:
-  /// Opens the device and the tokenizer. Errors say what is missing.
-  static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings);
+  /// Opens the device and the tokenizer. Errors say what is missing. `make_bytes` makes the bytes of results.
+  static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings,
+                                              BytesMaker make_bytes = make_heap_bytes);
+  /// Ends with the piece of work that runs; jobs that are left are answered with UNAVAILABLE.
   virtual ~Engine() = default;
 
-  /// Takes the job; its events come from the device thread, on_done exactly once.
+  /// Takes the job; its events come from the device thread, on_done exactly once. A job that is refused (queue
+  /// full, draining, a number in use) is answered at once on the calling thread.
   virtual void run(Job job, JobEvents events) = 0;
   /// Acts between evaluations: on_done with CANCELLED follows.
   virtual void cancel(JobId job) = 0;

@@ -37,5 +37,18 @@ class ModelSampling {
 
 /// Scaled-linear betas sqrt(0.00085)..sqrt(0.012), 1000 steps, epsilon prediction: SD1.5, SDXL.
 std::unique_ptr<ModelSampling> make_eps_sampling();
+/// The same table with velocity prediction; zero_terminal_snr: rescaled as in arXiv 2305.08891.
+std::unique_ptr<ModelSampling> make_v_sampling(bool zero_terminal_snr);
+/// Karras et al. 2022 preconditioning over a continuous range, timestep log(sigma) / 4.
+std::unique_ptr<ModelSampling> make_edm_sampling(double sigma_min, double sigma_max, double sigma_data);
+/// Rectified flow with a shifted time of 1000 steps, timestep sigma * multiplier: SD3 (3.0, 1000),
+/// Lumina 2 (6.0, 1), Z-Image (3.0, 1).
+std::unique_ptr<ModelSampling> make_flow_sampling(double shift, double multiplier);
+/// Rectified flow with Flux's exponential shift mu, timestep sigma: Flux dev 1.15.
+std::unique_ptr<ModelSampling> make_flux_sampling(double mu);
+
+/// True when `first_sigma` is the model's largest (relative 1e-5) or above: the start at full strength, for
+/// noise_scaling's max_denoise.
+bool is_max_denoise(const ModelSampling& model, double first_sigma);
 
 }  // namespace luna::worker

@@ -6,6 +6,8 @@
 #include <memory>
 #include <vector>
 
+#include "common/base/status.h"
+
 namespace luna::worker {
 
 /// A row's place in a ComfyUI latent batch: one tensor is drawn for the whole batch, the row is a slice.
@@ -19,6 +21,10 @@ struct NoiseRow {
 /// [batch_size, C, h, w] per seed, sliced. Rows of one draw share it.
 at::Tensor initial_noise(const std::vector<NoiseRow>& rows, at::IntArrayRef chw);
 
+/// INVALID_ARGUMENT unless every row's batch_index lies in its batch and the batch has 1..4096 entries.
+/// The other functions here take this for granted.
+Status check_noise_rows(const std::vector<NoiseRow>& rows);
+
 /// Noise drawn during a run, in call order.
 class StepNoise {
  public:
@@ -28,10 +34,14 @@ class StepNoise {
   /// BrownianTreeNoiseSampler: the normalised increment between two sigmas; the same pair gives the same
   /// values. `sigma_min`, `sigma_max`: the smallest positive and the largest sigma of the run.
   virtual at::Tensor between(double sigma, double sigma_next) = 0;
+  /// torch.randn_like without a generator, as s_churn uses it: the stream that drew the initial noise goes on
+  /// behind it (on a GPU: the device's own stream of that seed).
+  virtual at::Tensor churn() = 0;
 };
 
 /// Follows ComfyUI's device rule: on CPU the generator is seeded with seed + 1.
-/// `sigmas`: the run's, from which the Brownian tree takes its interval.
+/// `sigmas`: the run's, from which the Brownian tree takes its interval; the tree is a CPU one on every device.
+/// Generators and trees are made when first asked for; the trees keep at most 32 MiB each.
 std::unique_ptr<StepNoise> make_step_noise(std::vector<NoiseRow> rows, at::IntArrayRef chw, at::Device device,
                                            const std::vector<float>& sigmas);
 

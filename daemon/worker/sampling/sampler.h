@@ -66,7 +66,8 @@ using StepObserver =
 struct SamplerContext {
   EvaluationPort& port;
   const ModelSampling& model;         ///< for samplers that ask for alpha, lambda, noise_scaling
-  std::vector<float> sigmas;          ///< descending; f32 as ComfyUI holds them
+  std::vector<float> sigmas;          ///< descending; f32 as ComfyUI holds them. uni_pc lowers a final 0 to 0.001
+                                      ///< here: after the run, sigmas.back() is what inverse_noise_scaling takes
   StepNoise& noise;                   ///< noise drawn during the run
   std::map<std::string, double> options;
   StepObserver on_step;               ///< may be empty
@@ -79,5 +80,7 @@ Result<Sampler> find_sampler(const std::string& name);
 std::vector<std::string> sampler_names();
 /// INVALID_ARGUMENT for an option that this sampler does not take, or out of range.
 Status check_sampler_options(const std::string& name, const std::map<std::string, double>& options);
+/// True for ddim: its inpaint_input() noise is initial_noise() of seed + 1, not the run's initial noise.
+bool draws_inpaint_noise_anew(const std::string& name);
 
 }  // namespace luna::worker

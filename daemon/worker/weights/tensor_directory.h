@@ -7,8 +7,8 @@
 
 namespace luna::worker {
 
-/// What a model file says before any byte of a tensor is read: names, shapes, types and the file's own
-/// metadata. Detection works on this alone.
+/// What a model file says before any byte of a tensor is read: names, shapes, types and the file's
+/// own metadata. Detection works on this alone.
 struct TensorDirectory {
   std::map<std::string, TensorSpec> tensors;
   std::map<std::string, std::string> metadata;

@@ -1,11 +1,11 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "common/base/status.h"
 #include "daemon/worker/weights/weight_store.h"
@@ -14,9 +14,9 @@ namespace luna::worker {
 
 /// A layer's view of a WeightStore: the names below one prefix.
 ///
-/// Layers take their tensors from here while they are built. A missing tensor or a wrong shape is noted
-/// and answered with an undefined tensor, so that building goes on and status() afterwards names every
-/// such tensor at once. A factory checks status() before it hands the model out.
+/// Layers take their tensors from here while they are built. A missing tensor or a wrong shape is
+/// noted and answered with an undefined tensor, so that building goes on and status() afterwards
+/// names every such tensor at once. A factory checks status() before it hands the model out.
 class WeightScope {
  public:
   explicit WeightScope(std::shared_ptr<const WeightStore> store);
@@ -38,7 +38,8 @@ class WeightScope {
 
  private:
   struct Problems;
-  WeightScope(std::shared_ptr<const WeightStore> store, std::string prefix, std::shared_ptr<Problems>);
+  WeightScope(std::shared_ptr<const WeightStore> store, std::string prefix,
+              std::shared_ptr<Problems>);
 
   std::shared_ptr<const WeightStore> store_;
   std::string prefix_;

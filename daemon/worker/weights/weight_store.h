@@ -1,21 +1,23 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <map>
 #include <memory>
 #include <string>
+
+#include <ATen/ATen.h>
 
 #include "daemon/worker/weights/tensor_directory.h"
 
 namespace luna::worker {
 
 /// The pristine weights of one component: prefix-free names to tensors, in one storage type, on one
-/// device. Immutable once made, shared by everyone who runs the component; adapters write elsewhere.
+/// device. Immutable once made, shared by everyone who runs the component; adapters write
+/// elsewhere.
 class WeightStore {
  public:
   using Tensors = std::map<std::string, at::Tensor>;
-  WeightStore(Tensors tensors, std::map<std::string, std::string> metadata, std::string content_hash);
+  WeightStore(Tensors tensors, std::map<std::string, std::string> metadata,
+              std::string content_hash);
 
   /// nullptr when there is no such tensor.
   const at::Tensor* find(const std::string& name) const;

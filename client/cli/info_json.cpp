@@ -1,0 +1,97 @@
+#include "client/cli/info_json.h"
+
+namespace luna::client {
+
+using nlohmann::json;
+
+json to_json(const ComponentInfo& component) {
+  return {{"slot", slot_name(component.slot)},    {"family", component.family},
+          {"description", component.description}, {"parameters", component.parameters},
+          {"file_bytes", component.file_bytes},   {"content_hash", component.content_hash}};
+}
+
+json to_json(const LoadedModel& model) {
+  json object = to_json(model.info);
+  object["paths"] = model.paths;
+  object["precision"] = precision_name(model.precision);
+  object["device"] = model.device;
+  object["resident_bytes"] = model.resident_bytes;
+  object["uses"] = model.uses;
+  return object;
+}
+
+json to_json(const ModelFileInfo& file) {
+  return {{"folder", file.folder}, {"file", file.file}, {"bytes", file.bytes}};
+}
+
+json to_json(const WorkflowInfo& workflow) {
+  json models = json::object();
+  for (const auto& [slot, model] : workflow.models.slots) {
+    models[std::string(slot_name(slot))] = {{"path", model.path},
+                                            {"precision", precision_name(model.precision)}};
+  }
+  return {{"id", workflow.id},
+          {"models", models},
+          {"components", to_json_list(workflow.components)},
+          {"ttl_seconds", workflow.ttl_seconds},
+          {"seconds_left", workflow.seconds_left},
+          {"calls", workflow.calls},
+          {"calls_running", workflow.calls_running}};
+}
+
+json to_json(const WorkerInfo& worker) {
+  const WorkerReport& report = worker.report;
+  json forwards = json::object();
+  for (const auto& [kind, counters] : report.forwards) {
+    json sizes = json::object();
+    for (const auto& [rows, times] : counters.batch_sizes) sizes[std::to_string(rows)] = times;
+    forwards[kind] = {{"forwards", counters.forwards},
+                      {"rows", counters.rows},
+                      {"batch_sizes", sizes},
+                      {"seconds_on_device", counters.seconds_on_device}};
+  }
+  return {{"id", worker.id.value},
+          {"pool", worker.pool},
+          {"pid", worker.pid},
+          {"state", worker.state},
+          {"device", worker.device},
+          {"restarts", worker.restarts},
+          {"last_exit", worker.last_exit},
+          {"seconds_since_heartbeat", worker.seconds_since_heartbeat},
+          {"jobs_running", report.jobs_running},
+          {"jobs_queued", report.jobs_queued},
+          {"jobs_done", report.jobs_done},
+          {"jobs_failed", report.jobs_failed},
+          {"jobs_cancelled", report.jobs_cancelled},
+          {"resident_bytes", report.resident_bytes},
+          {"forwards", forwards},
+          {"models", to_json_list(report.models)}};
+}
+
+json to_json(const StatusInfo& status) {
+  const JobTotals& jobs = status.jobs;
+  json events = json::array();
+  for (const EventInfo& event : status.events) {
+    events.push_back({{"unix_time", event.unix_time}, {"text", event.text}});
+  }
+  return {{"version", status.version},
+          {"uptime_seconds", status.uptime_seconds},
+          {"draining", status.draining},
+          {"sessions", status.sessions},
+          {"resident_tensors", status.resident_tensors},
+          {"resident_bytes", status.resident_bytes},
+          {"jobs",
+           {{"accepted", jobs.accepted},
+            {"done", jobs.done},
+            {"failed", jobs.failed},
+            {"cancelled", jobs.cancelled},
+            {"refused", jobs.refused},
+            {"rerun", jobs.rerun},
+            {"running", jobs.running},
+            {"queued", jobs.queued}}},
+          {"workers", to_json_list(status.workers)},
+          {"workflows", to_json_list(status.workflows)},
+          {"events", events}};
+}
+
+}  // namespace luna::client

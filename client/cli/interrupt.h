@@ -1,0 +1,31 @@
+#pragma once
+
+#include <atomic>
+#include <stop_token>
+#include <thread>
+
+namespace luna::client {
+
+/// Ctrl-C and SIGTERM: they end the process with 130, or, once a command has asked for a token,
+/// request a stop first and end the process the second time. Made in main before any other thread,
+/// since the signals are blocked in this thread and in those that it starts.
+class Interrupt {
+ public:
+  Interrupt();
+  ~Interrupt();
+  Interrupt(const Interrupt&) = delete;
+  Interrupt& operator=(const Interrupt&) = delete;
+
+  std::stop_token cancellable();
+
+ private:
+  void watch();
+
+  std::stop_source stop_;
+  std::atomic<bool> cancellable_ = false;
+  int signals_ = -1;
+  int end_ = -1;
+  std::thread thread_;
+};
+
+}  // namespace luna::client

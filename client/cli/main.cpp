@@ -1,0 +1,23 @@
+#include <exception>
+#include <iostream>
+
+#include <unistd.h>
+
+#include "client/cli/app.h"
+#include "client/cli/interrupt.h"
+
+int main(int argc, char** argv) {
+  try {
+    luna::client::Interrupt interrupt;
+    luna::client::Console console;
+    console.out = &std::cout;
+    console.err = &std::cerr;
+    console.err_is_terminal = ::isatty(STDERR_FILENO) != 0;
+    console.connect = luna::client::Client::connect;
+    console.cancellable = [&interrupt] { return interrupt.cancellable(); };
+    return luna::client::run_luna({argv + 1, argv + argc}, console);
+  } catch (const std::exception& failure) {
+    std::cerr << "luna: " << failure.what() << '\n';
+    return luna::client::kExitFailed;
+  }
+}

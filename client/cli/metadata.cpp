@@ -1,0 +1,210 @@
+#include "client/cli/metadata.h"
+
+#include <algorithm>
+#include <array>
+#include <filesystem>
+
+#include "common/config/version.h"
+
+namespace luna::client {
+namespace {
+
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+/// Raised when old readers would misread a request.
+constexpr int kRequestVersion = 1;
+
+using Names = std::pair<std::string_view, std::string_view>;
+
+constexpr std::array<Names, 9> kSamplers = {{
+    {"euler", "Euler"},
+    {"euler_ancestral", "Euler a"},
+    {"heun", "Heun"},
+    {"dpmpp_2m", "DPM++ 2M"},
+    {"dpmpp_sde", "DPM++ SDE"},
+    {"dpmpp_2m_sde", "DPM++ 2M SDE"},
+    {"lcm", "LCM"},
+    {"ddim", "DDIM"},
+    {"uni_pc", "UniPC"},
+}};
+
+constexpr std::array<Names, 9> kSchedulers = {{
+    {"normal", "Normal"},
+    {"karras", "Karras"},
+    {"exponential", "Exponential"},
+    {"sgm_uniform", "SGM Uniform"},
+    {"simple", "Simple"},
+    {"ddim_uniform", "DDIM"},
+    {"beta", "Beta"},
+    {"linear_quadratic", "Linear Quadratic"},
+    {"kl_optimal", "KL Optimal"},
+}};
+
+template <std::size_t n>
+std::string name_in(const std::array<Names, n>& names, const std::string& name) {
+  const auto found = std::ranges::find(names, std::string_view(name), &Names::first);
+  return found == names.end() ? name : std::string(found->second);
+}
+
+/// A file as ComfyUI's loaders name it: what follows its kind's folder, else the bare name.
+std::string comfy_name(const std::string& file, std::initializer_list<std::string_view> folders) {
+  for (const std::string_view folder : folders) {
+    const std::string part = fmt::format("/{}/", folder);
+    const std::size_t at = file.rfind(part);
+    if (at != std::string::npos) return file.substr(at + part.size());
+  }
+  return file.starts_with('/') ? fs::path(file).filename().string() : file;
+}
+
+json node(std::string_view type, json inputs) {
+  return {{"class_type", type}, {"inputs", std::move(inputs)}};
+}
+
+json link(std::string_view from, int output) { return json::array({from, output}); }
+
+std::string dumped(const json& object, int indent = -1) {
+  return object.dump(indent, ' ', true, json::error_handler_t::replace);
+}
+
+/// Shortest text that reads back as the same number: 7, 7.5, 0.75.
+std::string number(double value) { return fmt::format("{}", value); }
+
+/// Nodes of the starting latent; returns the link to it.
+json add_latent(json* graph, const Settings& settings, const json& vae) {
+  const int batch = settings.batch.value_or(1);
+  if (!settings.image) {
+    (*graph)["5"] = node("EmptyLatentImage", {{"width", settings.width.value_or(512)},
+                                              {"height", settings.height.value_or(512)},
+                                              {"batch_size", batch}});
+    return link("5", 0);
+  }
+  const std::string name = fs::path(*settings.image).filename().string();
+  (*graph)["10"] = node("LoadImage", {{"image", name}});
+  json pixels = link("10", 0);
+  if (settings.width && settings.height) {
+    (*graph)["11"] = node("ImageScale", {{"image", pixels},
+                                         {"upscale_method", "lanczos"},
+                                         {"width", *settings.width},
+                                         {"height", *settings.height},
+                                         {"crop", "center"}});
+    pixels = link("11", 0);
+  }
+  (*graph)["5"] = node("VAEEncode", {{"pixels", pixels}, {"vae", vae}});
+  json latent = link("5", 0);
+  if (settings.mask) {
+    (*graph)["12"] = node("LoadImageMask", {{"image", fs::path(*settings.mask).filename().string()},
+                                            {"channel", "red"}});
+    (*graph)["13"] = node("SetLatentNoiseMask", {{"samples", latent}, {"mask", link("12", 0)}});
+    latent = link("13", 0);
+  }
+  if (batch > 1) {
+    (*graph)["14"] = node("RepeatLatentBatch", {{"samples", latent}, {"amount", batch}});
+    latent = link("14", 0);
+  }
+  return latent;
+}
+
+}  // namespace
+
+std::string a1111_parameters(const Settings& settings) {
+  std::string text = settings.prompt.value_or("");
+  if (!settings.negative.value_or("").empty()) text += "\nNegative prompt: " + *settings.negative;
+  text += fmt::format(
+      "\nSteps: {}, Sampler: {}, Schedule type: {}, CFG scale: {}, Seed: {}, Size: {}x{}",
+      settings.steps.value_or(20), name_in(kSamplers, settings.sampler.value_or("euler")),
+      name_in(kSchedulers, settings.scheduler.value_or("normal")),
+      number(settings.cfg.value_or(7.0)), settings.seed.value_or(0), settings.width.value_or(512),
+      settings.height.value_or(512));
+  if (settings.checkpoint)
+    text += fmt::format(", Model: {}", fs::path(*settings.checkpoint).stem().string());
+  if (settings.vae) text += fmt::format(", VAE: {}", fs::path(*settings.vae).filename().string());
+  if (settings.denoise && *settings.denoise < 1.0) {
+    text += fmt::format(", Denoising strength: {}", number(*settings.denoise));
+  }
+  if (settings.clip_skip.value_or(1) > 1)
+    text += fmt::format(", Clip skip: {}", *settings.clip_skip);
+  if (settings.batch.value_or(1) > 1) {
+    text += fmt::format(", Batch size: {}, Batch pos: {}", *settings.batch,
+                        settings.batch_index.value_or(0));
+  }
+  return text + fmt::format(", Version: luna {}", kVersion);
+}
+
+json comfy_graph(const Settings& settings) {
+  json graph = json::object();
+  graph["4"] = node("CheckpointLoaderSimple",
+                    {{"ckpt_name", comfy_name(settings.checkpoint.value_or(""), {"checkpoints"})}});
+  json clip = link("4", 1);
+  json vae = link("4", 2);
+  if (settings.clip) {
+    graph["15"] =
+        node("CLIPLoader", {{"clip_name", comfy_name(*settings.clip, {"text_encoders", "clip"})},
+                            {"type", "stable_diffusion"}});
+    clip = link("15", 0);
+  }
+  if (settings.vae) {
+    graph["16"] = node("VAELoader", {{"vae_name", comfy_name(*settings.vae, {"vae"})}});
+    vae = link("16", 0);
+  }
+  if (settings.clip_skip.value_or(1) > 1) {
+    graph["17"] =
+        node("CLIPSetLastLayer", {{"clip", clip}, {"stop_at_clip_layer", -*settings.clip_skip}});
+    clip = link("17", 0);
+  }
+  graph["6"] = node("CLIPTextEncode", {{"text", settings.prompt.value_or("")}, {"clip", clip}});
+  graph["7"] = node("CLIPTextEncode", {{"text", settings.negative.value_or("")}, {"clip", clip}});
+  const json latent = add_latent(&graph, settings, vae);
+  graph["3"] = node("KSampler", {{"model", link("4", 0)},
+                                 {"positive", link("6", 0)},
+                                 {"negative", link("7", 0)},
+                                 {"latent_image", latent},
+                                 {"seed", settings.seed.value_or(0)},
+                                 {"steps", settings.steps.value_or(20)},
+                                 {"cfg", settings.cfg.value_or(7.0)},
+                                 {"sampler_name", settings.sampler.value_or("euler")},
+                                 {"scheduler", settings.scheduler.value_or("normal")},
+                                 {"denoise", settings.denoise.value_or(1.0)}});
+  graph["8"] = node("VAEDecode", {{"samples", link("3", 0)}, {"vae", vae}});
+  graph["9"] = node("SaveImage", {{"images", link("8", 0)}, {"filename_prefix", "luna"}});
+  return graph;
+}
+
+std::vector<PngText> picture_texts(const Settings& settings, int width, int height) {
+  Settings sized = settings;
+  sized.width = width;
+  sized.height = height;
+  const bool size_of_image = settings.image && !settings.width && !settings.height;
+  const Settings& repeatable = size_of_image ? settings : sized;
+  const json request = {
+      {"format", kRequestVersion}, {"version", kVersion}, {"request", to_json(repeatable)}};
+  return {{"parameters", a1111_parameters(sized)},
+          {"prompt", dumped(comfy_graph(repeatable))},
+          {"luna", dumped(request)}};
+}
+
+Result<Settings> settings_of_picture(const std::string& path) {
+  LUNA_ASSIGN_OR_RETURN(const std::vector<PngText> texts, read_png_texts(path));
+  const auto found = std::ranges::find(texts, "luna", &PngText::keyword);
+  if (found == texts.end()) {
+    return error(StatusCode::kNotFound, "'{}' does not hold a request of luna's (PNG text 'luna')",
+                 path);
+  }
+  const json object = json::parse(found->text, nullptr, false);
+  if (!object.is_object() || !object.contains("request") || !object.contains("format") ||
+      !object["format"].is_number_integer()) {
+    return error(StatusCode::kInvalidArgument, "the request in '{}' cannot be read", path);
+  }
+  if (object["format"].get<std::int64_t>() != kRequestVersion) {
+    return error(StatusCode::kInvalidArgument,
+                 "the request in '{}' has format {}, this luna reads {}", path,
+                 object["format"].dump(), kRequestVersion);
+  }
+  Result<Settings> settings = settings_from_json(object["request"]);
+  if (!settings.ok())
+    return settings.status().with_context(fmt::format("the request in '{}'", path));
+  LUNA_RETURN_IF_ERROR(check(*settings).with_context(fmt::format("the request in '{}'", path)));
+  return settings;
+}
+
+}  // namespace luna::client

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <ostream>
+#include <stop_token>
+#include <string>
+
+#include "client/cli/exit_codes.h"
+#include "client/include/luna/client/client.h"
+
+namespace luna::client {
+
+/// What a command reaches of the world; tests give their own.
+struct Console {
+  std::ostream* out = nullptr;  ///< results
+  std::ostream* err = nullptr;  ///< progress, notes, errors
+  bool err_is_terminal = false;
+  std::function<Result<std::unique_ptr<Client>>(const ClientOptions&)> connect;
+  /// From here on the first Ctrl-C requests a stop instead of ending the process.
+  std::function<std::stop_token()> cancellable = [] { return std::stop_token(); };
+};
+
+/// What a person can do about a failure; empty when there is nothing to say.
+std::string advice_for(const Status& status);
+
+/// Writes "luna: what happened" and the advice to err, with `json` {"error": {...}} to out, and
+/// returns the exit code.
+int report_failure(const Console& console, const Status& status, bool json);
+
+/// "1.5 GiB".
+std::string human_bytes(std::uint64_t bytes);
+/// "42 s", "3 min 5 s", "2 h 7 min".
+std::string human_seconds(double seconds);
+
+}  // namespace luna::client

@@ -1,0 +1,108 @@
+#include "common/config/option_table.h"
+
+#include <array>
+
+namespace luna {
+namespace {
+
+constexpr std::uint64_t kDay = 24 * 60 * 60;
+constexpr std::uint64_t kHourMs = 60 * 60 * 1000;
+constexpr std::uint64_t kTebi = 1ull << 40;
+constexpr std::uint64_t kMillion = 1'000'000;
+constexpr std::array<std::string_view, 6> kLogLevels = {"trace", "debug", "info",
+                                                        "warn",  "error", "off"};
+
+}  // namespace
+
+const std::vector<Option<Config::Server>>& server_options() {
+  using S = Config::Server;
+  using Text = Option<S>::Text;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "unix_socket", .field = &S::unix_socket, .text = Text::kPath},
+      {.name = "listen", .field = &S::listen},
+      {.name = "drain_seconds", .field = &S::drain_seconds, .max = kDay},
+      {.name = "idle_exit_seconds", .field = &S::idle_exit_seconds, .max = 365 * kDay},
+      {.name = "reflection", .field = &S::reflection},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Models>>& models_options() {
+  using S = Config::Models;
+  using Text = Option<S>::Text;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "roots", .field = &S::roots, .text = Text::kPath},
+      {.name = "extra_model_paths", .field = &S::extra_model_paths, .text = Text::kPath},
+      {.name = "clip_vocabulary", .field = &S::clip_vocabulary, .text = Text::kPath},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Pool>>& pool_options() {
+  using S = Config::Pool;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "name", .field = &S::name},
+      {.name = "devices", .field = &S::devices},
+      {.name = "workers_per_device", .field = &S::workers_per_device, .min = 1, .max = 64},
+      {.name = "threads", .field = &S::threads, .max = 1024},
+      {.name = "max_rows_per_forward", .field = &S::max_rows_per_forward, .min = 1, .max = 1024},
+      {.name = "memory_budget_mib", .field = &S::memory_budget_mib, .max = kTebi >> 20},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Supervision>>& supervision_options() {
+  using S = Config::Supervision;
+  using Text = Option<S>::Text;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "worker_program", .field = &S::worker_program, .text = Text::kPath},
+      {.name = "heartbeat_ms", .field = &S::heartbeat_ms, .min = 10, .max = 60'000},
+      {.name = "heartbeat_timeout_ms",
+       .field = &S::heartbeat_timeout_ms,
+       .min = 100,
+       .max = kHourMs},
+      {.name = "start_timeout_ms", .field = &S::start_timeout_ms, .min = 100, .max = kHourMs},
+      {.name = "backoff_first_ms", .field = &S::backoff_first_ms, .min = 1, .max = kHourMs},
+      {.name = "backoff_max_ms", .field = &S::backoff_max_ms, .min = 1, .max = kHourMs},
+      {.name = "crash_loop_limit", .field = &S::crash_loop_limit, .min = 1, .max = 1000},
+      {.name = "crash_loop_seconds", .field = &S::crash_loop_seconds, .min = 1, .max = kDay},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Limits>>& limits_options() {
+  using S = Config::Limits;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "queue_per_workflow", .field = &S::queue_per_workflow, .min = 1, .max = kMillion},
+      {.name = "queue_total", .field = &S::queue_total, .min = 1, .max = kMillion},
+      {.name = "rows_per_call", .field = &S::rows_per_call, .min = 1, .max = 4096},
+      {.name = "inline_bytes", .field = &S::inline_bytes, .min = 1 << 16, .max = 2ull << 30},
+      {.name = "message_bytes",
+       .field = &S::message_bytes,
+       .min = 1 << 20,
+       .max = (2ull << 30) - 1},
+      {.name = "max_pixels_edge", .field = &S::max_pixels_edge, .min = 64, .max = 1 << 20},
+      {.name = "max_steps", .field = &S::max_steps, .min = 1, .max = kMillion},
+      {.name = "max_prompt_bytes", .field = &S::max_prompt_bytes, .min = 1, .max = 64 << 20},
+      {.name = "workflows", .field = &S::workflows, .min = 1, .max = kMillion},
+      {.name = "sessions", .field = &S::sessions, .min = 1, .max = kMillion},
+      {.name = "resident_bytes_per_session", .field = &S::resident_bytes_per_session, .max = kTebi},
+      {.name = "default_ttl_seconds",
+       .field = &S::default_ttl_seconds,
+       .min = 1,
+       .max = 365 * kDay},
+      {.name = "max_attempts", .field = &S::max_attempts, .min = 1, .max = 100},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Log>>& log_options() {
+  using S = Config::Log;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "level", .field = &S::level, .choices = kLogLevels},
+      {.name = "file", .field = &S::file, .text = Option<S>::Text::kPath},
+  };
+  return kOptions;
+}
+
+}  // namespace luna

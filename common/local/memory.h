@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <string>
+
+#include "common/base/bytes.h"
+#include "common/base/status.h"
+#include "common/local/unique_fd.h"
+
+namespace luna {
+
+/// A range of mapped memory that unmaps itself.
+class Mapping {
+ public:
+  Mapping() = default;
+  Mapping(void* data, std::size_t size) : data_(data), size_(size) {}
+  Mapping(Mapping&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  Mapping& operator=(Mapping&& other) noexcept;
+  ~Mapping() { reset(); }
+
+  void reset();
+  std::span<std::byte> bytes() const { return {static_cast<std::byte*>(data_), size_}; }
+
+ private:
+  void* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// Anonymous memory with a descriptor (memfd), writable while it is filled. From the start its size
+/// is sealed, so whoever receives the descriptor may map it without fear of a fault.
+class MemoryRegion {
+ public:
+  /// `name` shows up in /proc/<pid>/maps. RESOURCE_EXHAUSTED when memory or descriptors are used
+  /// up.
+  static Result<MemoryRegion> create(const std::string& name, std::size_t size);
+
+  std::span<std::byte> bytes() { return mapping_.bytes(); }
+  int fd() const { return fd_.get(); }
+
+  /// Ends the writing: the content is sealed and nobody, the maker included, can change it any
+  /// more.
+  Result<BytesPtr> finish() &&;
+
+ private:
+  MemoryRegion(UniqueFd fd, Mapping mapping) : fd_(std::move(fd)), mapping_(std::move(mapping)) {}
+  UniqueFd fd_;
+  Mapping mapping_;
+};
+
+/// True when nobody can make the memory behind `fd` smaller: only then is it safe to map for
+/// another process.
+bool sealed_against_shrinking(int fd);
+
+/// Maps all of a received descriptor read-only. INVALID_ARGUMENT unless it is memory that is sealed
+/// against shrinking (a peer could otherwise truncate it, and reading would end in SIGBUS). The
+/// content is immutable only when the sender sealed writing too; without that seal it may change
+/// while it is read.
+Result<BytesPtr> map_received(UniqueFd fd);
+
+/// `size` bytes of `whole` from `offset` on; shares its owner and its descriptor. INVALID_ARGUMENT
+/// when out of range.
+Result<BytesPtr> slice_of(BytesPtr whole, std::uint64_t offset, std::uint64_t size);
+
+}  // namespace luna

@@ -1,0 +1,38 @@
+#include "common/local/unique_fd.h"
+
+#include <cerrno>
+
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "common/local/errno_status.h"
+
+namespace luna {
+
+void UniqueFd::reset(int fd) {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = fd;
+}
+
+Result<UniqueFd> duplicate(int fd) {
+  UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));
+  if (!copy) return errno_status(errno, "duplicating a descriptor");
+  return copy;
+}
+
+Result<std::size_t> raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) {
+    return errno_status(errno, "reading the limit of open descriptors");
+  }
+  if (limit.rlim_cur < limit.rlim_max) {
+    limit.rlim_cur = limit.rlim_max;
+    if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) {
+      return errno_status(errno, "raising the limit of open descriptors");
+    }
+  }
+  return static_cast<std::size_t>(limit.rlim_cur);
+}
+
+}  // namespace luna

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <utility>
+
+#include "common/base/status.h"
+
+namespace luna {
+
+/// Owns one file descriptor and closes it.
+class UniqueFd {
+ public:
+  UniqueFd() = default;
+  explicit UniqueFd(int fd) : fd_(fd) {}
+  UniqueFd(UniqueFd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  UniqueFd& operator=(UniqueFd&& other) noexcept {
+    if (this != &other) reset(std::exchange(other.fd_, -1));
+    return *this;
+  }
+  UniqueFd(const UniqueFd&) = delete;
+  UniqueFd& operator=(const UniqueFd&) = delete;
+  ~UniqueFd() { reset(); }
+
+  int get() const { return fd_; }
+  explicit operator bool() const { return fd_ >= 0; }
+  int release() { return std::exchange(fd_, -1); }
+  void reset(int fd = -1);
+
+ private:
+  int fd_ = -1;
+};
+
+/// A second descriptor for the same open file, close-on-exec.
+Result<UniqueFd> duplicate(int fd);
+
+/// Lifts this process's limit of open descriptors to the most it may have, since every large tensor
+/// on its way holds one. Returns the limit then in force. For programs, once at start.
+Result<std::size_t> raise_descriptor_limit();
+
+}  // namespace luna

@@ -1,0 +1,154 @@
+#include "common/wire/status_wire.h"
+
+#include "common/wire/utf8.h"
+
+namespace luna::wire {
+namespace {
+
+void to_wire(const ForwardCounters& counters, v1::ForwardCounters* out) {
+  out->set_forwards(counters.forwards);
+  out->set_rows(counters.rows);
+  for (const auto& [rows, count] : counters.batch_sizes) {
+    (*out->mutable_batch_sizes())[static_cast<std::uint32_t>(rows)] = count;
+  }
+  out->set_seconds_on_device(counters.seconds_on_device);
+}
+
+Result<ForwardCounters> counters_from_wire(const v1::ForwardCounters& message,
+                                           const FieldPath& path) {
+  ForwardCounters counters;
+  counters.forwards = message.forwards();
+  counters.rows = message.rows();
+  for (const auto& [rows, count] : message.batch_sizes()) {
+    LUNA_ASSIGN_OR_RETURN(const int key, path.field("batch_sizes").to_int(rows));
+    counters.batch_sizes[key] = count;
+  }
+  counters.seconds_on_device = message.seconds_on_device();
+  return counters;
+}
+
+void to_wire(const JobTotals& jobs, v1::JobCounters* out) {
+  out->set_accepted(jobs.accepted);
+  out->set_done(jobs.done);
+  out->set_failed(jobs.failed);
+  out->set_cancelled(jobs.cancelled);
+  out->set_refused(jobs.refused);
+  out->set_rerun(jobs.rerun);
+  out->set_running(jobs.running);
+  out->set_queued(jobs.queued);
+}
+
+JobTotals totals_from_wire(const v1::JobCounters& message) {
+  return {.accepted = message.accepted(),
+          .done = message.done(),
+          .failed = message.failed(),
+          .cancelled = message.cancelled(),
+          .refused = message.refused(),
+          .rerun = message.rerun(),
+          .running = message.running(),
+          .queued = message.queued()};
+}
+
+}  // namespace
+
+void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
+  out->set_worker_id(worker.id.value);
+  out->set_pool(worker.pool);
+  out->set_pid(worker.pid);
+  out->set_state(worker.state);
+  out->set_device(worker.device);
+  out->set_restarts(worker.restarts);
+  out->set_last_exit(worker.last_exit);
+  out->set_jobs_running(worker.report.jobs_running);
+  out->set_jobs_queued(worker.report.jobs_queued);
+  out->set_jobs_done(worker.report.jobs_done);
+  out->set_resident_bytes(worker.report.resident_bytes);
+  for (const auto& [kind, counters] : worker.report.forwards) {
+    to_wire(counters, &(*out->mutable_forwards())[kind]);
+  }
+  for (const LoadedModel& model : worker.report.models) {
+    to_wire(model, worker.id, out->add_models());
+  }
+  out->set_seconds_since_heartbeat(worker.seconds_since_heartbeat);
+  out->set_jobs_failed(worker.report.jobs_failed);
+  out->set_jobs_cancelled(worker.report.jobs_cancelled);
+  out->set_seconds_in_queue(worker.report.seconds_in_queue);
+  out->set_step_in_progress_ms(worker.report.step_in_progress_ms);
+  out->set_device_name(worker.report.device);
+}
+
+Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
+  WorkerInfo worker;
+  worker.id = WorkerId{message.worker_id()};
+  worker.pool = std::move(*message.mutable_pool());
+  worker.pid = message.pid();
+  worker.state = std::move(*message.mutable_state());
+  worker.device = std::move(*message.mutable_device());
+  worker.restarts = message.restarts();
+  worker.last_exit = std::move(*message.mutable_last_exit());
+  worker.seconds_since_heartbeat = message.seconds_since_heartbeat();
+  WorkerReport& report = worker.report;
+  report.device = std::move(*message.mutable_device_name());
+  report.jobs_running = message.jobs_running();
+  report.jobs_queued = message.jobs_queued();
+  report.jobs_done = message.jobs_done();
+  report.jobs_failed = message.jobs_failed();
+  report.jobs_cancelled = message.jobs_cancelled();
+  report.seconds_in_queue = message.seconds_in_queue();
+  for (const auto& [kind, counters] : message.forwards()) {
+    LUNA_ASSIGN_OR_RETURN(report.forwards[kind],
+                          counters_from_wire(counters, path.entry("forwards", kind)));
+  }
+  for (int i = 0; i < message.models_size(); ++i) {
+    const FieldPath model_path = path.item("models", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(report.models.emplace_back(),
+                          from_wire(*message.mutable_models(i), model_path));
+  }
+  report.resident_bytes = message.resident_bytes();
+  report.step_in_progress_ms = message.step_in_progress_ms();
+  return worker;
+}
+
+void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
+  out->set_version(status.version);
+  out->set_uptime_seconds(status.uptime_seconds);
+  out->set_draining(status.draining);
+  for (const WorkflowInfo& workflow : status.workflows) to_wire(workflow, out->add_workflows());
+  for (const WorkerInfo& worker : status.workers) to_wire(worker, out->add_workers());
+  to_wire(status.jobs, out->mutable_jobs());
+  out->set_sessions(status.sessions);
+  out->mutable_tensors()->set_tensors(status.resident_tensors);
+  out->mutable_tensors()->set_bytes(status.resident_bytes);
+  for (const EventInfo& event : status.events) {
+    v1::Event* message = out->add_events();
+    message->set_time(event.unix_time);
+    message->set_text(to_utf8(event.text));  // may quote a file's name
+  }
+}
+
+Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& path) {
+  StatusInfo status;
+  status.version = std::move(*message.mutable_version());
+  status.uptime_seconds = message.uptime_seconds();
+  status.draining = message.draining();
+  for (int i = 0; i < message.workflows_size(); ++i) {
+    const FieldPath workflow_path = path.item("workflows", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(status.workflows.emplace_back(),
+                          from_wire(*message.mutable_workflows(i), workflow_path));
+  }
+  for (int i = 0; i < message.workers_size(); ++i) {
+    const FieldPath worker_path = path.item("workers", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(status.workers.emplace_back(),
+                          from_wire(*message.mutable_workers(i), worker_path));
+  }
+  status.jobs = totals_from_wire(message.jobs());
+  status.sessions = message.sessions();
+  status.resident_tensors = message.tensors().tensors();
+  status.resident_bytes = message.tensors().bytes();
+  for (v1::Event& event : *message.mutable_events()) {
+    status.events.push_back({event.time(), std::move(*event.mutable_text())});
+  }
+  return status;
+}
+
+}  // namespace luna::wire

@@ -1,0 +1,219 @@
+#include "daemon/front/core/front_core.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "common/config/version.h"
+#include "daemon/front/core/deferred.h"
+#include "daemon/front/core/front_state.h"
+#include "daemon/front/core/job_flow.h"
+#include "daemon/front/core/registration.h"
+#include "daemon/front/core/request_validation.h"
+
+namespace luna::front {
+namespace {
+
+/// The list as clients see it: with the hashes of what was loaded meanwhile.
+std::vector<WorkflowInfo> workflows_of(const FrontState& state) {
+  std::vector<WorkflowInfo> workflows = state.workflows.list(state.clock());
+  for (WorkflowInfo& workflow : workflows) {
+    for (ComponentInfo& component : workflow.components) {
+      const auto model = workflow.models.slots.find(component.slot);
+      if (model == workflow.models.slots.end()) continue;
+      component.content_hash = state.workers.content_hash(model->second.path, component.slot);
+    }
+  }
+  return workflows;
+}
+
+}  // namespace
+
+struct FrontCore::Impl {
+  Impl(std::shared_ptr<const Config> config, ModelRoots roots, Clock clock)
+      : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock))),
+        flow(std::make_shared<JobFlow>(state)) {}
+
+  std::shared_ptr<FrontState> state;
+  std::shared_ptr<JobFlow> flow;
+};
+
+FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock) {
+  if (!clock) clock = [] { return std::chrono::steady_clock::now(); };
+  Result<ModelRoots> roots = ModelRoots::open(config->models);
+  impl_ = std::make_unique<Impl>(std::move(config), roots.ok() ? *roots : ModelRoots(),
+                                 std::move(clock));
+  if (!roots.ok()) add_event(roots.status().message());
+}
+
+FrontCore::~FrontCore() {
+  impl_->flow->abandon_all(error(StatusCode::kUnavailable, "the daemon has stopped"));
+}
+
+// --- workflows ---
+
+void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
+                                  std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
+  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id), std::move(requested),
+                           ttl_seconds, preload, std::move(done));
+}
+
+Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  return impl_->state->workflows.renew(id, impl_->state->clock());
+}
+
+Status FrontCore::release_workflow(const std::string& id) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  return impl_->state->workflows.release(id);
+}
+
+std::vector<WorkflowInfo> FrontCore::list_workflows() const {
+  std::lock_guard lock(impl_->state->mutex);
+  return workflows_of(*impl_->state);
+}
+
+// --- jobs ---
+
+JobId FrontCore::submit(const Caller& caller, JobRequest request, JobEvents events) {
+  return impl_->flow->submit(caller, std::move(request), std::move(events));
+}
+
+void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
+
+// --- models ---
+
+Result<std::vector<ModelFileInfo>> FrontCore::list_model_files(const Caller& caller,
+                                                               const std::string& folder) const {
+  return impl_->state->roots.list(folder, caller.local);
+}
+
+// --- sessions and resident tensors ---
+
+std::string FrontCore::open_session(const std::string& client_name) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  Result<std::string> session = impl_->state->sessions.open(client_name);
+  if (session.ok()) return *session;
+  impl_->state->events.add(session.status().message());
+  return "";
+}
+
+void FrontCore::close_session(const std::string& session_id) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  if (!impl_->state->sessions.close(session_id)) return;
+  impl_->flow->cancel_session_jobs(session_id, after);
+}
+
+Result<TensorRef> FrontCore::put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes) {
+  LUNA_RETURN_IF_ERROR(validate_upload(spec, bytes, impl_->state->config->limits));
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  return impl_->state->sessions.keep(caller.session_id, caller.workflow_id,
+                                     TensorRef{std::move(spec), std::move(bytes)});
+}
+
+Result<TensorRef> FrontCore::get_tensor(const Caller& caller, const std::string& id) const {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  return impl_->state->sessions.find(caller.session_id, caller.workflow_id, id);
+}
+
+Result<std::uint64_t> FrontCore::free_tensors(const Caller& caller,
+                                              const std::vector<std::string>& ids) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  return impl_->state->sessions.free(caller.session_id, caller.workflow_id, ids);
+}
+
+// --- workers ---
+
+void FrontCore::worker_starting(WorkerId id, std::string pool, std::int64_t pid) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->events.add(fmt::format("worker {} of pool {} starts, pid {}", id.value, pool, pid));
+  impl_->state->workers.starting(id, std::move(pool), pid, impl_->state->clock());
+}
+
+void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string device) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->events.add(fmt::format("worker {} is ready: {}", port->id().value, device));
+  impl_->state->workers.ready(std::move(port), std::move(device), impl_->state->clock());
+  impl_->flow->dispatch(after);
+}
+
+void FrontCore::worker_report(WorkerId id, WorkerReport report) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  if (impl_->state->workers.report(id, std::move(report), impl_->state->clock())) {
+    impl_->flow->dispatch(after);
+  }
+}
+
+void FrontCore::worker_gone(WorkerId id, std::string why, bool will_restart) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  FrontState& state = *impl_->state;
+  const std::uint32_t handed_back = state.workers.gone(id, why, will_restart, state.draining);
+  state.events.add(
+      fmt::format("worker {} is gone: {}; {}{}", id.value, why,
+                  will_restart ? "it is started again" : "it stays down",
+                  handed_back > 0 ? fmt::format("; {} jobs were running on it", handed_back) : ""));
+  impl_->flow->dispatch(after);
+}
+
+void FrontCore::add_event(std::string text) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->events.add(std::move(text));
+}
+
+// --- life ---
+
+StatusInfo FrontCore::status() const {
+  std::lock_guard lock(impl_->state->mutex);
+  const FrontState& state = *impl_->state;
+  StatusInfo info;
+  info.version = kVersion;
+  info.uptime_seconds = std::chrono::duration<double>(state.clock() - state.started).count();
+  info.draining = state.draining;
+  info.workflows = workflows_of(state);
+  info.workers = state.workers.list(state.clock());
+  info.jobs = state.jobs.totals();
+  info.sessions = static_cast<std::uint32_t>(state.sessions.sessions());
+  info.resident_tensors = state.sessions.tensors();
+  info.resident_bytes = state.sessions.bytes();
+  info.events = state.events.events();
+  return info;
+}
+
+void FrontCore::drain(std::function<void()> idle) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  if (!std::exchange(impl_->state->draining, true)) {
+    impl_->state->events.add("draining: no new calls are taken");
+  }
+  if (idle) impl_->state->when_idle.push_back(std::move(idle));
+  impl_->flow->notice_idle(after);
+}
+
+void FrontCore::tick() {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  FrontState& state = *impl_->state;
+  for (const std::string& id : state.workflows.expire(state.clock())) {
+    state.events.add(fmt::format("the lease of workflow '{}' ended", id));
+  }
+  impl_->flow->end_overdue(after);
+}
+
+std::chrono::nanoseconds FrontCore::idle_for() const {
+  std::lock_guard lock(impl_->state->mutex);
+  const FrontState& state = *impl_->state;
+  if (state.busy() || state.sessions.sessions() > 0) return std::chrono::nanoseconds(0);
+  return state.clock() - state.last_activity;
+}
+
+}  // namespace luna::front

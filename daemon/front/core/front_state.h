@@ -1,0 +1,56 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common/config/config.h"
+#include "daemon/front/core/clock.h"
+#include "daemon/front/core/event_log.h"
+#include "daemon/front/core/inspection_cache.h"
+#include "daemon/front/core/job_table.h"
+#include "daemon/front/core/model_roots.h"
+#include "daemon/front/core/session_table.h"
+#include "daemon/front/core/worker_table.h"
+#include "daemon/front/core/workflow_registry.h"
+
+namespace luna::front {
+
+/// Everything that the front knows. `config`, `roots` and `clock` never change; the rest is read
+/// and written under `mutex`, and no callback or port is called while it is held (see Deferred).
+struct FrontState {
+  FrontState(std::shared_ptr<const Config> config_in, ModelRoots roots_in, Clock clock_in)
+      : config(std::move(config_in)),
+        roots(std::move(roots_in)),
+        clock(std::move(clock_in)),
+        workflows(config->limits.workflows, config->limits.default_ttl_seconds),
+        sessions(config->limits.sessions, config->limits.resident_bytes_per_session),
+        jobs(config->limits),
+        started(clock()),
+        last_activity(started) {}
+
+  const std::shared_ptr<const Config> config;
+  const ModelRoots roots;
+  const Clock clock;
+
+  mutable std::mutex mutex;
+  WorkflowRegistry workflows;
+  SessionTable sessions;
+  WorkerTable workers;
+  JobTable jobs;
+  InspectionCache inspections;
+  EventLog events;
+  bool draining = false;
+  std::uint32_t registrations = 0;  ///< under way
+  std::vector<std::function<void()>> when_idle;
+  const TimePoint started;
+  TimePoint last_activity;
+
+  void touch() { last_activity = clock(); }
+  bool busy() const { return !jobs.empty() || registrations > 0; }
+};
+
+}  // namespace luna::front

@@ -1,0 +1,403 @@
+#include "daemon/front/core/job_flow.h"
+
+#include <utility>
+
+#include "daemon/front/core/reply_collector.h"
+#include "daemon/front/core/request_tensors.h"
+#include "daemon/front/core/request_validation.h"
+
+namespace luna::front {
+namespace {
+
+bool is_about_files(const JobRequest& request) {
+  return std::holds_alternative<InspectModelRequest>(request) ||
+         std::holds_alternative<LoadModelRequest>(request) ||
+         std::holds_alternative<UnloadModelRequest>(request);
+}
+
+std::vector<std::string> files_used(const JobRequest& request, const ModelSet& models) {
+  if (const auto* load = std::get_if<LoadModelRequest>(&request)) return {load->model.path};
+  std::vector<std::string> files;
+  for (const Slot slot : slots_used(request, models)) files.push_back(models.slots.at(slot).path);
+  return files;
+}
+
+}  // namespace
+
+// --- admission ---
+
+Status JobFlow::admissible(const Caller& caller, const JobRequest& request) const {
+  if (state_->draining) {
+    return error(StatusCode::kFailedPrecondition, "the daemon is stopping and takes no new calls");
+  }
+  if (caller.deadline.expired()) {
+    return error(StatusCode::kDeadlineExceeded, "the call's deadline had passed when it came");
+  }
+  if (!is_about_files(request) && caller.workflow_id.empty()) {
+    return error(StatusCode::kInvalidArgument,
+                 "{} needs a workflow: metadata luna-workflow-id is missing", job_kind(request));
+  }
+  LUNA_RETURN_IF_ERROR(state_->jobs.check_room(caller.workflow_id));
+  if (!caller.session_id.empty()) LUNA_RETURN_IF_ERROR(state_->sessions.check(caller.session_id));
+  if (wants_keep(request) && caller.session_id.empty()) {
+    return error(StatusCode::kFailedPrecondition,
+                 "keep needs a session: metadata luna-session-id is missing");
+  }
+  if (!state_->workers.hope()) {
+    return error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
+                 state_->workers.last_exit());
+  }
+  return {};
+}
+
+Status JobFlow::look_up_files(const Caller& caller, JobRequest& request) const {
+  const ModelRoots& roots = state_->roots;
+  const auto replace = [&](std::string& path, const std::vector<std::string_view>& kinds) {
+    Result<std::string> found = roots.find(path, kinds, caller.local);
+    if (!found.ok()) return found.status();
+    path = *found;
+    return Status();
+  };
+  if (auto* inspect = std::get_if<InspectModelRequest>(&request)) {
+    return replace(inspect->path, ModelRoots::all_kinds());
+  }
+  if (auto* load = std::get_if<LoadModelRequest>(&request)) {
+    return replace(load->model.path, ModelRoots::kinds_of(load->slot));
+  }
+  if (auto* unload = std::get_if<UnloadModelRequest>(&request)) {
+    return replace(unload->path, ModelRoots::all_kinds());
+  }
+  return for_each_lora(request, [&](LoraRef& lora) {
+    return replace(lora.path, ModelRoots::lora_kinds()).with_context("lora");
+  });
+}
+
+Status JobFlow::resolve_resident(const Caller& caller, JobRequest& request) const {
+  return for_each_tensor(request, [&](TensorRef& tensor, const std::string& name) -> Status {
+    const auto* resident = std::get_if<ResidentTensor>(&tensor.place);
+    if (!resident) return {};
+    Result<TensorRef> kept =
+        state_->sessions.find(caller.session_id, caller.workflow_id, resident->id);
+    if (!kept.ok()) return kept.status().with_context(name);
+    const bool spec_given = tensor.spec != TensorSpec{};
+    if (spec_given && tensor.spec != kept->spec) {
+      return error(StatusCode::kInvalidArgument, "{}: tensor '{}' is {}, the call says {}", name,
+                   resident->id, kept->spec.to_string(), tensor.spec.to_string());
+    }
+    tensor = *std::move(kept);
+    return {};
+  });
+}
+
+JobId JobFlow::submit(const Caller& caller, JobRequest request, JobEvents events) {
+  JobId id;
+  const auto prepare = [&]() -> Status {
+    {
+      std::lock_guard lock(state_->mutex);
+      state_->touch();
+      id = state_->jobs.next_id();
+      LUNA_RETURN_IF_ERROR(admissible(caller, request));
+    }
+    LUNA_RETURN_IF_ERROR(validate_places(request, state_->config->limits));
+    LUNA_RETURN_IF_ERROR(look_up_files(caller, request));
+    {
+      std::lock_guard lock(state_->mutex);
+      LUNA_RETURN_IF_ERROR(resolve_resident(caller, request));
+    }
+    return validate_request(request, state_->config->limits);
+  };
+  Status status = prepare();
+  if (status.ok() && std::holds_alternative<UnloadModelRequest>(request)) {
+    unload_everywhere(caller, std::get<UnloadModelRequest>(request), std::move(events));
+    return id;
+  }
+  if (status.ok()) {
+    Deferred after;
+    std::lock_guard lock(state_->mutex);
+    status = admit(caller, id, request, events, after);
+  }
+  if (!status.ok()) refuse(status, std::move(events));
+  return id;
+}
+
+Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events,
+                      Deferred& after) {
+  LUNA_RETURN_IF_ERROR(admissible(caller, request));
+  JobRecord record;
+  ModelSet models;
+  if (!is_about_files(request)) {
+    LUNA_ASSIGN_OR_RETURN(models,
+                          state_->workflows.begin_call(caller.workflow_id, state_->clock()));
+    if (Status status = check_slots(request, models); !status.ok()) {
+      state_->workflows.end_call(caller.workflow_id, state_->clock());
+      return status.with_context(fmt::format("workflow '{}'", caller.workflow_id));
+    }
+    record.calls_workflow = true;
+  }
+  record.session = caller.session_id;
+  record.keep = wants_keep(request);
+  record.files = files_used(request, models);
+  record.events = std::move(events);
+  record.job =
+      std::make_shared<const Job>(Job{id, caller.workflow_id, caller.priority, caller.deadline,
+                                      std::move(models), std::move(request)});
+  state_->jobs.add(std::move(record));
+  dispatch(after);
+  return {};
+}
+
+void JobFlow::refuse(const Status& why, JobEvents events) {
+  {
+    std::lock_guard lock(state_->mutex);
+    JobTotals& totals = state_->jobs.counters();
+    ++totals.refused;
+    // Under overload thousands are refused: every 1000th says so, the others are only counted.
+    if (why.code() == StatusCode::kResourceExhausted && totals.refused % 1000 == 1) {
+      state_->events.add(fmt::format("refused ({} so far): {}", totals.refused, why.message()));
+    }
+  }
+  if (events.on_done) events.on_done(why);
+}
+
+void JobFlow::submit_internal(const Caller& caller, JobRequest request, ModelSet models,
+                              Receiver receiver) {
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  if (!state_->workers.hope()) {
+    after.add([receiver = std::move(receiver), why = state_->workers.last_exit()] {
+      receiver(
+          error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}", why));
+    });
+    return;
+  }
+  JobRecord record;
+  record.internal = true;
+  record.files = files_used(request, models);
+  record.events.on_done = std::move(receiver);
+  record.job =
+      std::make_shared<const Job>(Job{state_->jobs.next_id(), "", caller.priority, caller.deadline,
+                                      std::move(models), std::move(request)});
+  state_->jobs.add(std::move(record));
+  dispatch(after);
+}
+
+void JobFlow::unload_everywhere(const Caller& caller, const UnloadModelRequest& request,
+                                JobEvents events) {
+  std::vector<WorkerId> workers;
+  {
+    std::lock_guard lock(state_->mutex);
+    ++state_->jobs.counters().accepted;
+    workers = state_->workers.ready_ids();
+  }
+  const auto receivers = ReplyCollector::receivers(
+      workers.size(), [self = shared_from_this(),
+                       on_done = std::move(events.on_done)](std::vector<Result<JobReply>> replies) {
+        UnloadModelReply sum;
+        Status failure;
+        for (const Result<JobReply>& reply : replies) {
+          if (reply.ok() && std::holds_alternative<UnloadModelReply>(*reply)) {
+            sum.freed_bytes += std::get<UnloadModelReply>(*reply).freed_bytes;
+          } else if (reply.status().code() != StatusCode::kUnavailable) {
+            failure = reply.status();  // A worker that is gone holds nothing any more.
+          }
+        }
+        {
+          std::lock_guard lock(self->state_->mutex);
+          JobTotals& totals = self->state_->jobs.counters();
+          ++(failure.ok() ? totals.done : totals.failed);
+        }
+        if (on_done) on_done(failure.ok() ? Result<JobReply>(sum) : Result<JobReply>(failure));
+      });
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    Deferred after;
+    std::lock_guard lock(state_->mutex);
+    JobRecord record;
+    record.internal = true;
+    record.pinned = workers[i];
+    record.events.on_done = receivers[i];
+    record.job = std::make_shared<const Job>(
+        Job{state_->jobs.next_id(), "", caller.priority, caller.deadline, {}, request});
+    JobRecord& added = state_->jobs.add(std::move(record));
+    if (state_->workers.port(workers[i])) {
+      start(added, workers[i], after);
+    } else {
+      finish(added.job->id, error(StatusCode::kUnavailable, "the worker is gone"), after);
+    }
+  }
+}
+
+// --- at the workers ---
+
+void JobFlow::dispatch(Deferred& after) {
+  if (!state_->workers.hope()) {
+    for (const JobId id : state_->jobs.queued()) {
+      finish(id,
+             error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
+                   state_->workers.last_exit()),
+             after);
+    }
+    return;
+  }
+  while (JobRecord* record = state_->jobs.next_queued()) {
+    const std::optional<WorkerId> worker = state_->workers.choose(record->files);
+    if (!worker) return;
+    start(*record, *worker, after);
+  }
+}
+
+void JobFlow::start(JobRecord& record, WorkerId worker, Deferred& after) {
+  state_->jobs.to_worker(record, worker);
+  after.add([self = shared_from_this(), port = state_->workers.take(worker, record.files),
+             job = record.job, attempt = record.attempts] { self->run(port, job, attempt); });
+}
+
+void JobFlow::run(const std::shared_ptr<WorkerPort>& port, const std::shared_ptr<const Job>& job,
+                  std::uint32_t attempt) {
+  const JobId id = job->id;
+  JobEvents events;
+  events.on_progress = [flow = weak_from_this(), id, attempt](const SampleProgress& progress) {
+    if (const auto self = flow.lock()) self->on_progress(id, attempt, progress);
+  };
+  events.on_done = [flow = weak_from_this(), id, attempt](Result<JobReply> result) {
+    if (const auto self = flow.lock()) self->on_done(id, attempt, std::move(result));
+  };
+  port->run(*job, std::move(events));
+
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  JobRecord* record = state_->jobs.find(id);
+  if (!record || record->attempts != attempt || !record->worker) return;
+  record->sent = true;
+  if (record->cancel_requested) after.add([port, id] { port->cancel(id); });
+}
+
+void JobFlow::on_progress(JobId id, std::uint32_t attempt, const SampleProgress& progress) {
+  std::function<void(const SampleProgress&)> tell;
+  {
+    std::lock_guard lock(state_->mutex);
+    JobRecord* record = state_->jobs.find(id);
+    if (!record || record->attempts != attempt || !record->worker) return;
+    const bool seen = attempt > 1 && progress.step <= record->last_step;
+    if (seen || record->cancel_requested) return;
+    record->last_step = progress.step;
+    tell = record->events.on_progress;
+  }
+  if (tell) tell(progress);
+}
+
+void JobFlow::on_done(JobId id, std::uint32_t attempt, Result<JobReply> result) {
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  JobRecord* record = state_->jobs.find(id);
+  if (!record || record->attempts != attempt || !record->worker) return;
+  const WorkerId worker = *record->worker;
+  state_->workers.release(worker);
+  const bool worker_died = !result.ok() && result.status().code() == StatusCode::kUnavailable;
+  if (!worker_died) {
+    finish(id, std::move(result), after);
+  } else {
+    state_->workers.suspect(worker);
+    if (record->cancel_requested) {
+      finish(id, error(StatusCode::kCancelled, "cancelled"), after);
+    } else if (record->job->deadline.expired()) {
+      finish(id,
+             error(StatusCode::kDeadlineExceeded,
+                   "the deadline passed while a worker was being replaced"),
+             after);
+    } else if (record->pinned) {
+      finish(id, std::move(result), after);
+    } else if (record->attempts >= state_->config->limits.max_attempts) {
+      finish(id,
+             error(StatusCode::kUnavailable, "{} workers died under this call; the last one: {}",
+                   record->attempts, result.status().message()),
+             after);
+    } else {
+      state_->jobs.to_queue(*record);
+    }
+  }
+  dispatch(after);
+}
+
+// --- ends ---
+
+void JobFlow::cancel(JobId id) {
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  if (JobRecord* record = state_->jobs.find(id)) request_cancel(*record, after);
+}
+
+void JobFlow::request_cancel(JobRecord& record, Deferred& after) {
+  if (!record.worker) {
+    finish(record.job->id, error(StatusCode::kCancelled, "cancelled before it ran"), after);
+    return;
+  }
+  if (std::exchange(record.cancel_requested, true) || !record.sent) return;
+  if (auto port = state_->workers.port(*record.worker)) {
+    after.add([port = std::move(port), id = record.job->id] { port->cancel(id); });
+  }
+}
+
+void JobFlow::cancel_session_jobs(const std::string& session, Deferred& after) {
+  for (const JobId id : state_->jobs.of_session(session)) {
+    if (JobRecord* record = state_->jobs.find(id)) request_cancel(*record, after);
+  }
+}
+
+void JobFlow::end_overdue(Deferred& after) {
+  for (const JobId id : state_->jobs.overdue()) {
+    finish(id,
+           error(StatusCode::kDeadlineExceeded,
+                 "the deadline passed while the call waited for a worker"),
+           after);
+  }
+}
+
+void JobFlow::finish(JobId id, Result<JobReply> result, Deferred& after) {
+  JobRecord record = state_->jobs.remove(id, state_->clock());
+  if (result.ok() && record.keep) result = keep_tensors(record, std::move(result).value());
+  if (record.calls_workflow) state_->workflows.end_call(record.job->workflow, state_->clock());
+  if (!record.internal) {
+    JobTotals& totals = state_->jobs.counters();
+    const StatusCode code = result.status().code();
+    ++(result.ok()                      ? totals.done
+       : code == StatusCode::kCancelled ? totals.cancelled
+                                        : totals.failed);
+  }
+  state_->touch();
+  if (record.events.on_done) {
+    after.add([on_done = std::move(record.events.on_done), result = std::move(result)]() mutable {
+      on_done(std::move(result));
+    });
+  }
+  notice_idle(after);
+}
+
+Result<JobReply> JobFlow::keep_tensors(const JobRecord& record, JobReply reply) {
+  std::vector<std::string> kept;
+  const Status status =
+      for_each_tensor(reply, [&](TensorRef& tensor, const std::string&) -> Status {
+        LUNA_ASSIGN_OR_RETURN(tensor,
+                              state_->sessions.keep(record.session, record.job->workflow, tensor));
+        kept.push_back(std::get<ResidentTensor>(tensor.place).id);
+        return {};
+      });
+  if (status.ok()) return reply;
+  if (!kept.empty()) {
+    (void)state_->sessions.free(record.session, record.job->workflow, kept);
+  }
+  return status.with_context("keep");
+}
+
+void JobFlow::notice_idle(Deferred& after) {
+  if (!state_->draining || state_->busy()) return;
+  for (auto& idle : std::exchange(state_->when_idle, {})) after.add(std::move(idle));
+}
+
+void JobFlow::abandon_all(const Status& why) {
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  std::vector<JobId> ids = state_->jobs.all();
+  for (const JobId id : ids) finish(id, why, after);
+}
+
+}  // namespace luna::front

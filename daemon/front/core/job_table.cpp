@@ -1,0 +1,146 @@
+#include "daemon/front/core/job_table.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace luna::front {
+namespace {
+
+void decrease(std::map<std::string, std::uint32_t>& counts, const std::string& key) {
+  const auto found = counts.find(key);
+  if (found != counts.end() && --found->second == 0) counts.erase(found);
+}
+
+}  // namespace
+
+std::uint64_t JobTable::retry_hint_ms() const {
+  return static_cast<std::uint64_t>(std::clamp(seconds_between_ends_ * 1000.0, 20.0, 30000.0));
+}
+
+Status JobTable::check_room(const std::string& workflow) const {
+  if (unfinished_total_ >= limits_.queue_total) {
+    return error(StatusCode::kResourceExhausted,
+                 "{} jobs are unfinished, as many as [limits] queue_total allows; retry in {} ms",
+                 unfinished_total_, retry_hint_ms());
+  }
+  const auto found = unfinished_.find(workflow);
+  if (found != unfinished_.end() && found->second >= limits_.queue_per_workflow) {
+    return error(StatusCode::kResourceExhausted,
+                 "{} jobs of workflow '{}' are unfinished, as many as [limits] queue_per_workflow "
+                 "allows; retry in {} ms",
+                 found->second, workflow, retry_hint_ms());
+  }
+  return {};
+}
+
+JobRecord& JobTable::add(JobRecord record) {
+  const Job& job = *record.job;
+  if (!record.internal) {
+    ++totals_.accepted;
+    ++unfinished_total_;
+    ++unfinished_[job.workflow];
+  }
+  JobRecord& added = records_.emplace(job.id, std::move(record)).first->second;
+  if (!added.pinned) waiting_[job.priority][job.workflow].insert(job.id);
+  return added;
+}
+
+JobRecord* JobTable::find(JobId id) {
+  const auto found = records_.find(id);
+  return found == records_.end() ? nullptr : &found->second;
+}
+
+void JobTable::drop_waiting(const JobRecord& record) {
+  const auto priority = waiting_.find(record.job->priority);
+  if (priority == waiting_.end()) return;
+  const auto workflow = priority->second.find(record.job->workflow);
+  if (workflow == priority->second.end()) return;
+  workflow->second.erase(record.job->id);
+  if (workflow->second.empty()) priority->second.erase(workflow);
+}
+
+JobRecord JobTable::remove(JobId id, TimePoint now) {
+  auto node = records_.extract(id);
+  JobRecord record = std::move(node.mapped());
+  drop_waiting(record);
+  if (record.worker) decrease(running_, record.job->workflow);
+  if (!record.internal) {
+    --unfinished_total_;
+    decrease(unfinished_, record.job->workflow);
+    if (last_end_ != TimePoint{}) {
+      const double gap = std::chrono::duration<double>(now - last_end_).count();
+      seconds_between_ends_ = 0.9 * seconds_between_ends_ + 0.1 * gap;
+    }
+    last_end_ = now;
+  }
+  return record;
+}
+
+JobRecord* JobTable::next_queued() {
+  const auto running_of = [&](const std::string& workflow) {
+    const auto found = running_.find(workflow);
+    return found == running_.end() ? 0u : found->second;
+  };
+  for (const auto& [priority, workflows] : waiting_) {
+    if (workflows.empty()) continue;
+    const auto fairest = std::ranges::min_element(workflows, {}, [&](const auto& entry) {
+      return std::pair(running_of(entry.first), *entry.second.begin());
+    });
+    return find(*fairest->second.begin());
+  }
+  return nullptr;
+}
+
+void JobTable::to_worker(JobRecord& record, WorkerId worker) {
+  drop_waiting(record);
+  record.worker = worker;
+  record.sent = false;
+  ++record.attempts;
+  ++running_[record.job->workflow];
+}
+
+void JobTable::to_queue(JobRecord& record) {
+  decrease(running_, record.job->workflow);
+  record.worker.reset();
+  record.sent = false;
+  ++totals_.rerun;
+  waiting_[record.job->priority][record.job->workflow].insert(record.job->id);
+}
+
+std::vector<JobId> JobTable::all() const {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) ids.push_back(id);
+  return ids;
+}
+
+std::vector<JobId> JobTable::queued() const {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) {
+    if (!record.worker) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::vector<JobId> JobTable::overdue() const {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) {
+    if (!record.worker && record.job->deadline.expired()) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::vector<JobId> JobTable::of_session(const std::string& session) const {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) {
+    if (record.session == session) ids.push_back(id);
+  }
+  return ids;
+}
+
+JobTotals JobTable::totals() const {
+  JobTotals totals = totals_;
+  for (const auto& [id, record] : records_) ++(record.worker ? totals.running : totals.queued);
+  return totals;
+}
+
+}  // namespace luna::front

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "common/config/config.h"
+#include "common/types/info.h"
+#include "common/types/job.h"
+#include "daemon/front/core/clock.h"
+
+namespace luna::front {
+
+/// A job from its admission to its end.
+struct JobRecord {
+  std::shared_ptr<const Job> job;
+  JobEvents events;
+  std::string session;  ///< of the caller; "" when it has none
+  bool keep = false;
+  bool internal = false;        ///< the front's own (inspecting a file): in no limit and no total
+  bool calls_workflow = false;  ///< counted by the registry as a call under way
+  std::vector<std::string> files;  ///< that it needs loaded, for routing
+  std::optional<WorkerId> pinned;  ///< only this worker will do
+
+  std::optional<WorkerId> worker;  ///< where it runs; empty: queued
+  bool sent = false;               ///< the port has it, so that a cancel can follow
+  bool cancel_requested = false;
+  std::uint32_t attempts = 0;
+  int last_step = 0;  ///< progress that the client has seen; a re-run repeats none of it
+};
+
+/// All unfinished jobs, and the order in which those that wait get a worker: priority first, then
+/// the workflow with the fewest running jobs, then age. Not thread-safe.
+class JobTable {
+ public:
+  explicit JobTable(const Config::Limits& limits) : limits_(limits) {}
+
+  /// RESOURCE_EXHAUSTED with "retry in N ms" when the workflow's or the whole queue is full.
+  Status check_room(const std::string& workflow) const;
+  JobId next_id() { return JobId{++last_id_}; }
+
+  /// Puts it in the queue (a pinned one only in the table).
+  JobRecord& add(JobRecord record);
+  JobRecord* find(JobId id);
+  /// Takes the job out of the table; it must be there.
+  JobRecord remove(JobId id, TimePoint now);
+
+  /// The queued job that is next; nullptr when none waits.
+  JobRecord* next_queued();
+  void to_worker(JobRecord& record, WorkerId worker);
+  void to_queue(JobRecord& record);
+
+  std::vector<JobId> all() const;
+  std::vector<JobId> queued() const;
+  /// Queued jobs whose deadline has passed.
+  std::vector<JobId> overdue() const;
+  std::vector<JobId> of_session(const std::string& session) const;
+
+  bool empty() const { return records_.empty(); }
+  JobTotals totals() const;
+  /// The counters of ended jobs, for the one who ends them.
+  JobTotals& counters() { return totals_; }
+
+ private:
+  using Waiting = std::map<std::string, std::set<JobId>>;  ///< by workflow, the oldest first
+  std::uint64_t retry_hint_ms() const;
+  void drop_waiting(const JobRecord& record);
+
+  const Config::Limits& limits_;
+  std::uint64_t last_id_ = 0;
+  std::map<JobId, JobRecord> records_;
+  std::map<Priority, Waiting> waiting_;
+  std::map<std::string, std::uint32_t> running_;     ///< by workflow
+  std::map<std::string, std::uint32_t> unfinished_;  ///< by workflow, clients' jobs only
+  std::uint32_t unfinished_total_ = 0;
+  JobTotals totals_;
+  TimePoint last_end_{};
+  double seconds_between_ends_ = 0.25;  ///< moving average
+};
+
+}  // namespace luna::front

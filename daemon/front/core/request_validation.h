@@ -1,0 +1,29 @@
+#pragma once
+
+#include <vector>
+
+#include "common/base/status.h"
+#include "common/config/config.h"
+#include "common/types/job.h"
+
+namespace luna::front {
+
+/// Where the tensors of a request are, as it came: INVALID_ARGUMENT for bytes that are too many or
+/// do not fit their spec, UNIMPLEMENTED for shared regions and CUDA handles, which the front does
+/// not take.
+Status validate_places(const JobRequest& request, const Config::Limits& limits);
+
+/// Everything about a request that can be told without its models and its tensors' values: counts,
+/// ranges, shapes, sizes. Resident tensors were replaced by what they stand for. INVALID_ARGUMENT
+/// names the field, what was expected and what was found.
+Status validate_request(const JobRequest& request, const Config::Limits& limits);
+
+/// One tensor that a client brings, before it is kept.
+Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes, const Config::Limits& limits);
+
+/// FAILED_PRECONDITION when `models` lacks a slot that this kind of call needs, naming it.
+Status check_slots(const JobRequest& request, const ModelSet& models);
+/// The slots that this kind of call reads, of those that are filled.
+std::vector<Slot> slots_used(const JobRequest& request, const ModelSet& models);
+
+}  // namespace luna::front

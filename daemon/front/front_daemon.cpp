@@ -1,0 +1,133 @@
+#include "daemon/front/front_daemon.h"
+
+#include <utility>
+
+#include <boost/asio/post.hpp>
+#include <signal.h>
+
+#include "common/config/version.h"
+#include "common/log/log.h"
+#include "daemon/front/core/model_roots.h"
+#include "daemon/front/dispatch/link_port.h"
+
+namespace luna::front {
+namespace {
+
+constexpr std::chrono::milliseconds kTick{250};
+/// For replies that are on their way when the last job has ended.
+constexpr std::chrono::seconds kReplyTime{2};
+constexpr std::chrono::seconds kWorkerStopTime{5};
+
+}  // namespace
+
+FrontDaemon::FrontDaemon(std::shared_ptr<const Config> config)
+    : config_(std::move(config)),
+      core_(config_),
+      signals_(io_, SIGTERM, SIGINT),
+      tick_timer_(io_),
+      drain_timer_(io_) {}
+
+FrontDaemon::~FrontDaemon() {
+  if (closing_.joinable()) closing_.join();
+  api_.reset();
+  supervisor_.reset();
+}
+
+Status FrontDaemon::start() {
+  LUNA_ASSIGN_OR_RETURN(const ModelRoots roots, ModelRoots::open(config_->models));
+  LUNA_ASSIGN_OR_RETURN(api_, ApiServer::start(core_, *config_, config_->server.unix_socket));
+  auto& log = log::logger("front");
+  if (roots.empty()) log.warn("no model roots: only local clients can name files, by full path");
+  if (config_->models.clip_vocabulary.empty()) {
+    log.warn("no CLIP vocabulary was found: set [models] clip_vocabulary to encode text");
+  }
+  Supervisor::Setup setup{.config = config_,
+                          .worker_program = config_->supervision.worker_program,
+                          .machine = Machine::look(config_->supervision.worker_program),
+                          .common = {},
+                          .make_port = make_link_port};
+  setup.common.clip_vocabulary = config_->models.clip_vocabulary;
+  setup.common.embedding_folders = roots.folders("embeddings");
+  supervisor_ = std::make_unique<Supervisor>(io_, core_, std::move(setup));
+  LUNA_RETURN_IF_ERROR(supervisor_->start());
+  log.info("lunad {} serves on unix:{}{}", kVersion, config_->server.unix_socket,
+           config_->server.listen.empty() ? "" : " and " + config_->server.listen);
+  return {};
+}
+
+ExitCode FrontDaemon::run() {
+  wait_for_signal();
+  schedule_tick();
+  io_.run();
+  return exit_code_;
+}
+
+void FrontDaemon::wait_for_signal() {
+  signals_.async_wait([this](const boost::system::error_code& cancelled, int number) {
+    if (cancelled) return;
+    wait_for_signal();
+    on_signal(number);
+  });
+}
+
+void FrontDaemon::on_signal(int number) {
+  if (phase_ == Phase::kServing) {
+    drain(fmt::format("signal {}", number));
+    return;
+  }
+  log::logger("front").warn("a second signal: ending at once");
+  exit_code_ = ExitCode::kCutShort;
+  io_.stop();
+}
+
+void FrontDaemon::schedule_tick() {
+  tick_timer_.expires_after(kTick);
+  tick_timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (cancelled) return;
+    core_.tick();
+    const std::chrono::seconds limit(config_->server.idle_exit_seconds);
+    if (phase_ == Phase::kServing && limit.count() > 0 && core_.idle_for() >= limit) {
+      drain(fmt::format("idle for {} s", limit.count()));
+    }
+    schedule_tick();
+  });
+}
+
+void FrontDaemon::drain(const std::string& why) {
+  phase_ = Phase::kDraining;
+  log::logger("front").info("draining ({}): running calls may go on for {} s", why,
+                            config_->server.drain_seconds);
+  api_->drain();
+  drain_timer_.expires_after(std::chrono::seconds(config_->server.drain_seconds));
+  drain_timer_.async_wait([this](const boost::system::error_code& cancelled) {
+    if (!cancelled) close_api(false);
+  });
+  core_.drain([this] { boost::asio::post(io_, [this] { close_api(true); }); });
+}
+
+void FrontDaemon::close_api(bool all_ended) {
+  if (phase_ != Phase::kDraining) return;
+  phase_ = Phase::kClosingApi;
+  drain_timer_.cancel();
+  if (!all_ended) {
+    log::logger("front").warn("calls were still running after {} s; they are ended",
+                              config_->server.drain_seconds);
+    exit_code_ = ExitCode::kCutShort;
+  }
+  // The api waits for its calls, and those may wait for this thread: so another one does the
+  // waiting.
+  closing_ = std::thread([this, patience = all_ended ? kReplyTime : std::chrono::seconds(0)] {
+    api_->shutdown(Deadline::after(patience));
+    boost::asio::post(io_, [this] { stop_workers(); });
+  });
+}
+
+void FrontDaemon::stop_workers() {
+  phase_ = Phase::kStoppingWorkers;
+  supervisor_->stop(Deadline::after(kWorkerStopTime), [this] {
+    log::logger("front").info("ended");
+    io_.stop();
+  });
+}
+
+}  // namespace luna::front

@@ -1,0 +1,57 @@
+#include "daemon/front/installation.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <vector>
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+namespace luna::front {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value ? value : "";
+}
+
+std::string find_vocabulary() {
+  std::vector<fs::path> candidates = {fs::path(program_folder()) / "../share/luna/clip_merges.txt"};
+  if (const std::string share = environment("LUNA_SHARE"); !share.empty()) {
+    candidates.push_back(fs::path(share) / "clip_merges.txt");
+  }
+  if (const std::string home = environment("HOME"); !home.empty()) {
+    candidates.push_back(fs::path(home) / ".cache/luna/clip_merges.txt");
+  }
+  std::error_code ignored;
+  for (const fs::path& candidate : candidates) {
+    if (fs::is_regular_file(candidate, ignored)) return candidate.lexically_normal().string();
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string program_folder() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path().string();
+}
+
+std::string default_socket() {
+  const std::string runtime = environment("XDG_RUNTIME_DIR");
+  if (!runtime.empty()) return runtime + "/luna/lunad.sock";
+  return fmt::format("/tmp/luna-{}/lunad.sock", ::getuid());
+}
+
+Config with_installed_paths(Config config) {
+  if (config.server.unix_socket.empty()) config.server.unix_socket = default_socket();
+  if (config.supervision.worker_program.empty()) {
+    config.supervision.worker_program = program_folder() + "/luna-worker";
+  }
+  if (config.models.clip_vocabulary.empty()) config.models.clip_vocabulary = find_vocabulary();
+  return config;
+}
+
+}  // namespace luna::front

@@ -1,0 +1,21 @@
+#include "daemon/front/supervisor/restart_policy.h"
+
+#include <algorithm>
+
+namespace luna::front {
+
+std::optional<std::chrono::milliseconds> RestartPolicy::after(const Death& death) {
+  const bool was_healthy = death.ready_since && death.at - *death.ready_since >= kHealthy;
+  in_a_row_ = was_healthy ? 1 : in_a_row_ + 1;
+  if (!(death.from_outside && death.ready_since)) {
+    faults_.push_back(death.at);
+    const auto window = std::chrono::seconds(config_.crash_loop_seconds);
+    while (death.at - faults_.front() > window) faults_.pop_front();
+    if (faults_.size() >= config_.crash_loop_limit) return std::nullopt;
+  }
+  std::uint64_t pause = config_.backoff_first_ms;
+  for (std::uint32_t i = 1; i < in_a_row_ && pause < config_.backoff_max_ms; ++i) pause *= 2;
+  return std::chrono::milliseconds(std::min<std::uint64_t>(pause, config_.backoff_max_ms));
+}
+
+}  // namespace luna::front

@@ -1,0 +1,233 @@
+#include "daemon/front/supervisor/supervised_worker.h"
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include <signal.h>
+#include <sys/socket.h>
+
+#include "common/local/unique_fd.h"
+#include "common/log/log.h"
+
+namespace luna::front {
+namespace {
+
+using std::chrono::milliseconds;
+using SteadyClock = std::chrono::steady_clock;
+
+/// How long a process may outlive its control socket, and the socket its process.
+constexpr milliseconds kPartingTime{2000};
+
+/// A worker that answers its start with one of these would answer so again.
+bool is_permanent(StatusCode code) {
+  return code == StatusCode::kInvalidArgument || code == StatusCode::kNotFound ||
+         code == StatusCode::kFailedPrecondition || code == StatusCode::kUnimplemented;
+}
+
+}  // namespace
+
+SupervisedWorker::SupervisedWorker(boost::asio::io_context& io, FrontCore& core, Setup setup)
+    : io_(io),
+      core_(core),
+      setup_(std::move(setup)),
+      policy_(setup_.config),
+      timer_(io),
+      stop_timer_(io) {}
+
+void SupervisedWorker::start() {
+  if (stopping_) return;
+  ++life_;
+  end_.reset();
+  put_down_because_.clear();
+  ready_since_.reset();
+  if (Status status = spawn(); !status.ok()) {
+    core_.worker_starting(setup_.id, setup_.placement.pool, 0);
+    after_death(status.message(), false);
+    return;
+  }
+  state_ = State::kStarting;
+  core_.worker_starting(setup_.id, setup_.placement.pool, process_->pid());
+  log::logger("supervisor")
+      .info("{} starts on {}, pid {}", log::field(setup_.id), setup_.placement.settings.device,
+            process_->pid());
+  expect_within(milliseconds(setup_.config.start_timeout_ms),
+                fmt::format("not ready within {} ms", setup_.config.start_timeout_ms));
+}
+
+Status SupervisedWorker::spawn() {
+  int pair[2] = {-1, -1};
+  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
+    return error(StatusCode::kUnavailable, "no socket pair: {}", std::strerror(errno));
+  }
+  UniqueFd ours(pair[0]);
+  const UniqueFd theirs(pair[1]);
+  const auto self = weak_from_this();
+  const std::uint64_t life = life_;
+  ChildProcess::Command command;
+  command.program = setup_.program;
+  command.arguments = {"--control-fd", std::to_string(ChildProcess::kControlFd)};
+  // Threads that spin while they wait starve the other workers' (docs/architecture.md, 2).
+  command.environment = {"OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=0",
+                         fmt::format("OMP_NUM_THREADS={}", setup_.placement.settings.threads)};
+  command.control_fd = theirs.get();
+  LUNA_ASSIGN_OR_RETURN(process_, ChildProcess::start(io_, command, [self, life](ProcessEnd end) {
+                          if (const auto worker = self.lock()) worker->on_process_end(life, end);
+                        }));
+  ipc::WorkerLink::Handlers handlers;
+  handlers.on_ready = [self, life](const Status& status, std::string device) {
+    if (const auto worker = self.lock()) worker->on_ready(life, status, std::move(device));
+  };
+  handlers.on_heartbeat = [self, life](const WorkerReport& report) {
+    if (const auto worker = self.lock()) worker->on_heartbeat(life, report);
+  };
+  handlers.on_closed = [self, life](const Status& why) {
+    if (const auto worker = self.lock()) worker->on_link_closed(life, why);
+  };
+  link_open_ = true;
+  link_ = ipc::WorkerLink::adopt(io_, ours.release(), setup_.id, setup_.placement.settings,
+                                 std::move(handlers));
+  return {};
+}
+
+void SupervisedWorker::on_ready(std::uint64_t life, const Status& status, std::string device) {
+  if (life != life_ || state_ != State::kStarting) return;
+  if (!status.ok()) {
+    for_good_ = is_permanent(status.code());
+    put_down(status.message());
+    return;
+  }
+  state_ = State::kReady;
+  ready_since_ = heard_ = SteadyClock::now();
+  log::logger("supervisor").info("{} is ready: {}", log::field(setup_.id), device);
+  watch_heartbeats();
+  core_.worker_ready(setup_.make_port(setup_.id, link_), std::move(device));
+}
+
+void SupervisedWorker::on_heartbeat(std::uint64_t life, const WorkerReport& report) {
+  if (life != life_) return;
+  heard_ = SteadyClock::now();
+  core_.worker_report(setup_.id, report);
+}
+
+void SupervisedWorker::watch_heartbeats() {
+  const milliseconds interval(setup_.config.heartbeat_ms);
+  timer_.expires_after(interval);
+  timer_.async_wait([weak = weak_from_this(), life = life_, due = SteadyClock::now() + interval,
+                     interval](const boost::system::error_code& cancelled) {
+    const auto self = weak.lock();
+    if (cancelled || !self || self->life_ != life || self->state_ != State::kReady) return;
+    const auto now = SteadyClock::now();
+    // A front that was stopped itself has not read what came meanwhile.
+    if (now - due > 2 * interval) self->heard_ = now;
+    const milliseconds limit(self->setup_.config.heartbeat_timeout_ms);
+    if (now - self->heard_ > limit) {
+      self->put_down(fmt::format("hung: no heartbeat for {} ms", limit.count()));
+      return;
+    }
+    self->watch_heartbeats();
+  });
+}
+
+void SupervisedWorker::expect_within(milliseconds wait, std::string complaint) {
+  timer_.expires_after(wait);
+  timer_.async_wait([weak = weak_from_this(), life = life_, state = state_,
+                     complaint = std::move(complaint)](const boost::system::error_code& cancelled) {
+    const auto self = weak.lock();
+    if (cancelled || !self || self->life_ != life || self->state_ != state) return;
+    self->put_down(complaint);
+    if (self->end_ && self->link_open_) self->link_->close();
+  });
+}
+
+void SupervisedWorker::put_down(std::string why) {
+  if (put_down_because_.empty()) put_down_because_ = std::move(why);
+  if (process_) process_->signal(SIGKILL);
+}
+
+void SupervisedWorker::on_link_closed(std::uint64_t life, const Status& why) {
+  if (life != life_) return;
+  link_open_ = false;
+  if (!end_) {
+    if (why.code() == StatusCode::kInvalidArgument ||
+        why.code() == StatusCode::kFailedPrecondition ||
+        why.code() == StatusCode::kResourceExhausted) {
+      put_down(why.message());
+    }
+    state_ = State::kEnding;
+    expect_within(kPartingTime, "it did not end with its socket");
+  }
+  end_life_when_all_gone();
+}
+
+void SupervisedWorker::on_process_end(std::uint64_t life, ProcessEnd end) {
+  if (life != life_) return;
+  end_ = end;
+  if (link_open_) {
+    // What the worker answered before its end may still wait in the socket.
+    state_ = State::kEnding;
+    expect_within(kPartingTime, "its socket did not end with it");
+  }
+  end_life_when_all_gone();
+}
+
+void SupervisedWorker::end_life_when_all_gone() {
+  if (!end_ || link_open_) return;
+  timer_.cancel();
+  process_.reset();
+  link_.reset();
+  const bool ours = !put_down_because_.empty();
+  const std::string why =
+      ours ? fmt::format("{} ({})", put_down_because_, end_->in_words()) : end_->in_words();
+  after_death(why, !ours && end_->signal == SIGKILL);
+}
+
+void SupervisedWorker::after_death(const std::string& why, bool from_outside) {
+  state_ = State::kDown;
+  if (stopping_) {
+    core_.worker_gone(setup_.id, why, false);
+    finish();
+    return;
+  }
+  std::optional<milliseconds> pause =
+      policy_.after({SteadyClock::now(), ready_since_, from_outside});
+  if (for_good_) pause.reset();
+  log::logger("supervisor")
+      .warn("{} is gone: {}; {}", log::field(setup_.id), why,
+            pause ? fmt::format("starts again in {} ms", pause->count()) : "stays down");
+  core_.worker_gone(setup_.id, why, pause.has_value());
+  if (!pause) return;
+  timer_.expires_after(*pause);
+  timer_.async_wait([weak = weak_from_this(), life = life_](const boost::system::error_code& off) {
+    const auto self = weak.lock();
+    if (!off && self && self->life_ == life) self->start();
+  });
+}
+
+void SupervisedWorker::stop(Deadline deadline) {
+  if (std::exchange(stopping_, true)) return;
+  if (state_ == State::kDown) return finish();
+  if (link_open_) link_->drain();
+  if (deadline.infinite()) return;
+  stop_timer_.expires_at(deadline.at());
+  stop_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
+    const auto self = weak.lock();
+    if (!cancelled && self) self->put_down("it did not end in time");
+  });
+}
+
+void SupervisedWorker::kill() {
+  stopping_ = true;
+  if (state_ == State::kStopped) return;
+  if (state_ == State::kDown) return finish();
+  put_down("the daemon ends");
+}
+
+void SupervisedWorker::finish() {
+  timer_.cancel();
+  stop_timer_.cancel();
+  if (std::exchange(state_, State::kStopped) == State::kStopped) return;
+  if (setup_.on_stopped) setup_.on_stopped();
+}
+
+}  // namespace luna::front

@@ -1,0 +1,58 @@
+#pragma once
+
+#include "daemon/ipc/protocol/messages.h"
+#include "daemon/ipc/protocol/type_fields.h"
+
+// The fields of every message, in their order on the wire. A change here raises kProtocolVersion.
+namespace luna::ipc {
+
+template <class Archive, Described<WorkerToFrontHello> T>
+void fields(Archive& archive, T& hello) {
+  archive.field("protocol_version", hello.protocol_version);
+  archive.field("pid", hello.pid);
+}
+
+template <class Archive, Described<FrontToWorkerWelcome> T>
+void fields(Archive& archive, T& welcome) {
+  archive.field("protocol_version", welcome.protocol_version);
+  archive.field("worker", welcome.worker);
+  archive.field("settings", welcome.settings);
+}
+
+template <class Archive, Described<WorkerToFrontReady> T>
+void fields(Archive& archive, T& ready) {
+  archive.field("status", ready.status);
+  archive.field("device", ready.device);
+}
+
+template <class Archive, Described<FrontToWorkerRun> T>
+void fields(Archive& archive, T& run) {
+  archive.field("job", run.job);
+}
+
+template <class Archive, Described<FrontToWorkerCancel> T>
+void fields(Archive& archive, T& cancel) {
+  archive.field("job", cancel.job);
+}
+
+template <class Archive, Described<FrontToWorkerDrain> T>
+void fields(Archive&, T&) {}
+
+template <class Archive, Described<WorkerToFrontProgress> T>
+void fields(Archive& archive, T& progress) {
+  archive.field("job", progress.job);
+  archive.field("progress", progress.progress);
+}
+
+template <class Archive, Described<WorkerToFrontDone> T>
+void fields(Archive& archive, T& done) {
+  archive.field("job", done.job);
+  archive.field("result", done.result);
+}
+
+template <class Archive, Described<WorkerToFrontHeartbeat> T>
+void fields(Archive& archive, T& heartbeat) {
+  archive.field("report", heartbeat.report);
+}
+
+}  // namespace luna::ipc

@@ -1,0 +1,85 @@
+#include "daemon/ipc/session/front_link.h"
+
+#include <unistd.h>
+
+#include "common/log/log.h"
+#include "daemon/ipc/session/message_channel.h"
+
+namespace luna::ipc {
+namespace {
+
+class FrontLinkOverSocket final : public FrontLink,
+                                  public std::enable_shared_from_this<FrontLinkOverSocket> {
+ public:
+  FrontLinkOverSocket(std::shared_ptr<MessageChannel> channel, Handlers handlers)
+      : channel_(std::move(channel)), handlers_(std::move(handlers)) {}
+
+  void start() {
+    send(WorkerToFrontHello{channel_->options().protocol_version, ::getpid()});
+    channel_->start(
+        {[self = shared_from_this()](Message message) { self->on_message(std::move(message)); },
+         [self = shared_from_this()](Status reason) {
+           const Handlers handlers = std::exchange(self->handlers_, {});
+           handlers.on_closed(std::move(reason));
+         }});
+  }
+
+  void send_ready(Status status, std::string device) override {
+    send(WorkerToFrontReady{std::move(status), std::move(device)});
+  }
+  void send_progress(JobId job, SampleProgress progress) override {
+    send(WorkerToFrontProgress{job, std::move(progress)});
+  }
+  void send_done(JobId job, Result<JobReply> result) override {
+    const bool had_result = result.ok();
+    const Status sent = channel_->send(WorkerToFrontDone{job, std::move(result)});
+    // A reply that passes the frame's limits still has to end the job.
+    if (!sent.ok() && had_result)
+      send(WorkerToFrontDone{job, sent.with_context("sending the result")});
+  }
+  void send_heartbeat(WorkerReport report) override {
+    send(WorkerToFrontHeartbeat{std::move(report)});
+  }
+  void close_when_flushed() override { channel_->close_when_flushed(); }
+
+ private:
+  void send(const Message& message) {
+    const Status sent = channel_->send(message);
+    if (!sent.ok())
+      log::logger("ipc").debug("a message to the front was not sent: {}", sent.to_string());
+  }
+
+  void on_message(Message message) {
+    if (!welcomed_) {
+      const auto* welcome = std::get_if<FrontToWorkerWelcome>(&message);
+      if (welcome == nullptr) return channel_->refuse(message, "FrontToWorkerWelcome first");
+      if (!channel_->agree_on_version(welcome->protocol_version)) return;
+      welcomed_ = true;
+      handlers_.on_welcome(welcome->worker, welcome->settings);
+    } else if (auto* run = std::get_if<FrontToWorkerRun>(&message)) {
+      handlers_.on_run(std::move(run->job));
+    } else if (const auto* cancel = std::get_if<FrontToWorkerCancel>(&message)) {
+      handlers_.on_cancel(cancel->job);
+    } else if (std::holds_alternative<FrontToWorkerDrain>(message)) {
+      handlers_.on_drain();
+    } else {
+      channel_->refuse(message, "a message from the front to a worker");
+    }
+  }
+
+  std::shared_ptr<MessageChannel> channel_;
+  Handlers handlers_;  ///< only on the executor; released when the link closes
+  bool welcomed_ = false;
+};
+
+}  // namespace
+
+std::shared_ptr<FrontLink> FrontLink::adopt(boost::asio::io_context& io, int fd, Handlers handlers,
+                                            LinkOptions options) {
+  auto link = std::make_shared<FrontLinkOverSocket>(MessageChannel::adopt(io, fd, options),
+                                                    std::move(handlers));
+  link->start();
+  return link;
+}
+
+}  // namespace luna::ipc

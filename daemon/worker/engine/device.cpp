@@ -1,0 +1,59 @@
+#include "daemon/worker/engine/device.h"
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <thread>
+
+#include "common/log/log.h"
+#include "daemon/worker/engine/memory.h"
+
+namespace luna::worker {
+namespace {
+
+constexpr int kMaxThreads = 1024;
+
+}  // namespace
+
+Result<ComputeDevice> ComputeDevice::open(const WorkerSettings& settings) {
+  if (settings.threads < 0 || settings.threads > kMaxThreads) {
+    return error(StatusCode::kInvalidArgument, "threads: expected 0..{}, found {}", kMaxThreads, settings.threads);
+  }
+  const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
+  const int threads = settings.threads > 0 ? settings.threads : cores;
+  if (settings.device == "cpu") {
+    return ComputeDevice(at::kCPU, threads, nullptr, fmt::format("cpu ({} thread{})", threads, threads == 1 ? "" : "s"));
+  }
+  LUNA_ASSIGN_OR_RETURN(const int index, cuda_index(settings.device));
+  LUNA_ASSIGN_OR_RETURN(CudaBackend* const cuda, open_cuda(index));
+  LUNA_ASSIGN_OR_RETURN(const std::string name, cuda->device_name(index));
+  return ComputeDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)), threads, cuda,
+                       fmt::format("cuda:{} {}", index, name));
+}
+
+std::uint64_t ComputeDevice::free_bytes() const {
+  std::uint64_t free = 0;
+  if (cuda_) {
+    const auto memory = cuda_->memory(device_.index());
+    free = memory.ok() ? memory->free_bytes : 0;
+  } else {
+    free = available_host_bytes();
+  }
+  return free / 10 * 9;
+}
+
+std::uint64_t ComputeDevice::resident_bytes() const {
+  if (!cuda_) return resident_host_bytes();
+  const auto memory = cuda_->memory(device_.index());
+  return memory.ok() ? memory->in_use_bytes : 0;
+}
+
+void ComputeDevice::prepare_thread() const {
+  at::set_num_threads(threads_);
+  if (!cuda_) return;
+  const Status status = cuda_->set_device(device_.index());
+  if (!status.ok()) log::logger("engine").error("{}", status.to_string());
+}
+
+}  // namespace luna::worker

@@ -1,0 +1,112 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "daemon/worker/engine/counters.h"
+#include "daemon/worker/engine/device.h"
+#include "daemon/worker/engine/engine.h"
+#include "daemon/worker/engine/fair_share.h"
+#include "daemon/worker/engine/inbox.h"
+#include "daemon/worker/engine/row_batcher.h"
+#include "daemon/worker/engine/task.h"
+#include "daemon/worker/residency/background_thread.h"
+#include "daemon/worker/residency/embedding_shelf.h"
+#include "daemon/worker/residency/residency.h"
+#include "daemon/worker/tokenizers/clip_tokenizer.h"
+
+namespace luna::worker {
+
+/// The Engine: a device thread that owns all tasks, the row batcher and the order in which work goes to the
+/// device. Models are loaded and prompts tokenised on threads of their own, whose results come in by the inbox.
+class DeviceEngine final : public Engine {
+ public:
+  DeviceEngine(const WorkerSettings& settings, ComputeDevice device, std::unique_ptr<const ClipTokenizer> tokenizer,
+               std::unique_ptr<ModelSource> source, BytesMaker make_bytes);
+  ~DeviceEngine() override;
+
+  void run(Job job, JobEvents events) override;
+  void cancel(JobId job) override;
+  void drain(std::function<void()> idle) override;
+  WorkerReport report() const override;
+  std::string device_description() const override { return device_.description(); }
+
+ private:
+  struct LiveJob {
+    Job job;
+    JobEvents events;
+    TaskTicket ticket;
+    std::chrono::steady_clock::time_point accepted;
+    bool started = false;             ///< its first device work began
+    ModelHandle model;                ///< pinned while the job lives
+    std::unique_ptr<Task> task;       ///< after `model`: goes first
+  };
+
+  // On the device thread:
+  void loop();
+  void accept(Job job, JobEvents events, std::chrono::steady_clock::time_point accepted);
+  void begin(LiveJob& live);
+  void begin_request(LiveJob& live, TokenizeRequest& request);
+  void begin_request(LiveJob& live, EncodeTextRequest& request);
+  void begin_request(LiveJob& live, VaeEncodeRequest& request);
+  void begin_request(LiveJob& live, VaeDecodeRequest& request);
+  void begin_request(LiveJob& live, DenoiseRequest& request);
+  void begin_request(LiveJob& live, SampleRequest& request);
+  void begin_request(LiveJob& live, InspectModelRequest& request);
+  void begin_request(LiveJob& live, LoadModelRequest& request);
+  void begin_request(LiveJob& live, UnloadModelRequest& request);
+  void encode_tokens(LiveJob& live);
+  /// Gets the slot's model and goes on with `then`, unless the job has ended by then.
+  void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
+  void with_model(LiveJob& live, Slot slot, const ModelRef& model, std::function<void(LiveJob&)> then);
+  /// Tokenises on the text thread and goes on with `then`.
+  void with_tokens(LiveJob& live, const std::string& text, std::size_t width,
+                   std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then);
+  void start_task(LiveJob& live, std::unique_ptr<Task> task);
+  void run_device_work();
+  LiveJob* most_urgent_item();
+  void mark_started(LiveJob& live);
+  void collect();
+  void end_expired();
+  Deadline next_deadline() const;
+  bool has_device_work();
+  void end(JobId id, Result<JobReply> result);
+  void answer(LiveJob& live, Result<JobReply> result);
+  void tell_if_idle();
+  LiveJob* find(JobId id);
+
+  const WorkerSettings settings_;
+  const ComputeDevice device_;
+  const std::unique_ptr<const ClipTokenizer> tokenizer_;
+  Counters counters_;
+  Inbox inbox_;
+
+  mutable std::mutex admission_;  ///< guards the next two
+  std::set<JobId> admitted_;
+  bool draining_ = false;
+
+  std::map<JobId, std::unique_ptr<LiveJob>> live_;
+  std::vector<std::function<void()>> idle_;
+  FairShare fair_share_;
+  DevicePacer pacer_;
+  RowBatcher rows_;
+  TaskServices services_;
+  std::uint64_t next_order_ = 0;
+  bool item_went_last_ = false;
+  bool stopping_ = false;
+
+  EmbeddingShelf embeddings_;
+  std::unique_ptr<Residency> residency_;
+  std::unique_ptr<BackgroundThread> text_thread_;
+  std::thread thread_;
+};
+
+}  // namespace luna::worker

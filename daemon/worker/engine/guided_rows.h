@@ -1,0 +1,52 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <vector>
+
+#include "daemon/worker/engine/row_batcher.h"
+#include "daemon/worker/engine/sample_plan.h"
+
+namespace luna::worker {
+
+/// One evaluation of a trajectory as rows of the batcher, and back: for each row of the state one model row per
+/// active conditioning entry of either sign (reference: comfy/samplers.py:_calc_cond_batch, cfg_function,
+/// KSamplerX0Inpaint; comfy/model_base.py:_apply_model).
+class GuidedRows {
+ public:
+  /// `x` [rows, C, h, w] f32, the sampler's state.
+  GuidedRows(const SamplePlan& plan, const DenoisingModel& model, const at::Tensor& x, double sigma,
+             bool wants_uncond);
+
+  std::size_t size() const { return parts_.size(); }
+  ModelRow model_row(std::size_t index) const;
+  /// The state's row that a model row belongs to.
+  std::size_t row_of(std::size_t index) const { return parts_[index].row; }
+
+  struct Denoised {
+    at::Tensor guided;  ///< as x
+    at::Tensor uncond;  ///< when it was wanted
+  };
+  /// `outputs`: the model's, one a model row.
+  Denoised combine(const std::vector<at::Tensor>& outputs) const;
+
+ private:
+  enum class Sign { kPositive, kNegative };
+  struct Part {
+    std::size_t row = 0;
+    Sign sign = Sign::kPositive;
+    const ActiveEntry* entry = nullptr;
+  };
+  void add_parts(Sign sign, bool wants_uncond);
+  at::Tensor mean_of(Sign sign, const at::Tensor& denoised) const;
+
+  const SamplePlan& plan_;
+  const DenoisingModel& model_;
+  const double sigma_;
+  const bool wants_uncond_;
+  at::Tensor x_;       ///< under a mask: with the known part noised in
+  at::Tensor scaled_;  ///< as the model takes it
+  std::vector<Part> parts_;
+};
+
+}  // namespace luna::worker

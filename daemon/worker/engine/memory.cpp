@@ -1,0 +1,58 @@
+#include "daemon/worker/engine/memory.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+#include <optional>
+#include <string>
+
+namespace luna::worker {
+namespace {
+
+std::optional<std::uint64_t> number_in(const std::string& path) {
+  std::ifstream file(path);
+  std::uint64_t value = 0;
+  if (file >> value) return value;
+  return std::nullopt;
+}
+
+std::uint64_t available_by_meminfo() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, rest;
+  std::uint64_t kib = 0;
+  while (file >> name >> kib && std::getline(file, rest)) {
+    if (name == "MemAvailable:") return kib * 1024;
+  }
+  return UINT64_MAX;
+}
+
+/// Page cache that the group may drop counts as free, as in MemAvailable.
+std::uint64_t available_by_control_group() {
+  const std::string root = "/sys/fs/cgroup/";
+  const auto limit = number_in(root + "memory.max");
+  const auto used = number_in(root + "memory.current");
+  if (!limit || !used) return UINT64_MAX;
+  std::uint64_t reclaimable = 0;
+  std::ifstream stat(root + "memory.stat");
+  std::string name;
+  std::uint64_t value = 0;
+  while (stat >> name >> value) {
+    if (name == "inactive_file") reclaimable = value;
+  }
+  const std::uint64_t held = *used - std::min(*used, reclaimable);
+  return *limit - std::min(*limit, held);
+}
+
+}  // namespace
+
+std::uint64_t available_host_bytes() { return std::min(available_by_meminfo(), available_by_control_group()); }
+
+std::uint64_t resident_host_bytes() {
+  std::ifstream file("/proc/self/statm");
+  std::uint64_t total = 0, resident = 0;
+  if (!(file >> total >> resident)) return 0;
+  return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+}  // namespace luna::worker

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <coroutine>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "daemon/worker/engine/finite_watch.h"
+#include "daemon/worker/engine/guided_rows.h"
+#include "daemon/worker/engine/sample_plan.h"
+#include "daemon/worker/engine/task.h"
+
+namespace luna::worker {
+
+/// Runs the trajectories of a SampleRequest: the sampler's coroutine asks for one evaluation after the other, its
+/// rows go through the batcher, and the coroutine is resumed as soon as their forwards were enqueued.
+class SampleTask final : public Task, private RowSink, private EvaluationPort {
+ public:
+  SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
+             std::shared_ptr<const DenoisingModel> model);
+  ~SampleTask() override;
+
+  Status start() override;
+  void advance() override;
+
+ private:
+  Urgency urgency() const override { return ticket_.urgency(services_.fair_share); }
+  const std::string& workflow() const override { return ticket_.workflow; }
+  void row_done(std::size_t index, RowResult result) override;
+  void row_failed(std::size_t index, const Status& status) override;
+  void enqueue(Evaluation* evaluation) override { evaluation_ = evaluation; }
+
+  void begin_evaluation();
+  void end_evaluation();
+  Status check_finite(bool all);
+  void step_done(int step, const at::Tensor& denoised, double sigma);
+  void finish_trajectory();
+  Status check_memory() const;
+  std::string progress_text(int step, double sigma) const;
+
+  TaskServices& services_;
+  const TaskTicket ticket_;
+  const SampleRequest request_;
+  const std::shared_ptr<const DenoisingModel> model_;
+
+  SamplePlan plan_;
+  std::unique_ptr<StepNoise> step_noise_;
+  std::unique_ptr<SamplerContext> context_;
+  Trajectory trajectory_;
+
+  Evaluation* evaluation_ = nullptr;       ///< in the coroutine's frame
+  std::unique_ptr<GuidedRows> rows_;
+  std::vector<RowResult> results_;
+  std::size_t missing_ = 0;
+  bool waiting_ = false;                   ///< for the rows of evaluation_
+  int rows_in_batch_ = 0;
+  int steps_done_ = 0;
+  std::uint64_t evaluations_ = 0;
+  FiniteWatch finite_;
+};
+
+}  // namespace luna::worker

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "daemon/ipc/session/front_link.h"
+#include "daemon/worker/engine/engine.h"
+
+namespace luna::worker {
+
+/// Connects one front's control socket to an Engine: runs the jobs that come, sends heartbeats (during a forward
+/// too), drains on request. Everything here happens on the io_context's thread, except opening the engine, which has
+/// a thread of its own, and the engine's events, which only send.
+class WorkerHost {
+ public:
+  using OpenEngine = std::function<Result<std::unique_ptr<Engine>>(const WorkerSettings&)>;
+  /// How the process ends. Does not return, or not normally.
+  using Exit = std::function<void(int code)>;
+
+  /// `fd`: the connected control socket, owned from now on.
+  WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engine, Exit exit);
+  ~WorkerHost();
+
+ private:
+  void welcome(const WorkerSettings& settings);
+  void engine_opened(Result<std::unique_ptr<Engine>> engine);
+  void run(Job job);
+  void cancel(JobId job);
+  void drain();
+  void send_heartbeats();
+
+  boost::asio::io_context& io_;
+  const OpenEngine open_engine_;
+  const Exit exit_;
+  std::shared_ptr<ipc::FrontLink> link_;
+  WorkerSettings settings_;
+  std::thread opening_;
+  Status opened_;                ///< why there is no engine, once that is known
+  std::vector<Job> early_jobs_;  ///< came before the engine was open
+  bool draining_ = false;
+  boost::asio::steady_timer heartbeat_;
+  std::unique_ptr<Engine> engine_;  ///< goes first: its events use the link
+};
+
+}  // namespace luna::worker

@@ -1,0 +1,23 @@
+#include "daemon/worker/layers/conv2d.h"
+
+#include "daemon/worker/ops/cpu_packing.h"
+
+namespace luna::worker {
+
+Conv2d::Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& placement)
+    : geometry_{shape.stride, shape.padding} {
+  const at::Tensor weight = scope.take("weight", {shape.out, shape.in, shape.kernel, shape.kernel});
+  const bool packs = ops::can_pack(placement.device(), placement.compute());
+  weight_ = placement.place_packed(weight, packs, [&](const at::Tensor& converted) {
+    return ops::pack_conv2d_weight(converted, geometry_,
+                                   {2, shape.in, shape.typical_extent, shape.typical_extent});
+  });
+  if (weight_.defined() && !packs) weight_ = ops::to_picture_format(weight_);
+  bias_ = placement.place(scope.take("bias", {shape.out}));
+}
+
+at::Tensor Conv2d::forward(const at::Tensor& x) const {
+  return ops::conv2d(x, weight_, bias_, geometry_);
+}
+
+}  // namespace luna::worker

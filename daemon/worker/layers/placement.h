@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+
+#include <ATen/ATen.h>
+
+#include "daemon/worker/weights/weight_scope.h"
+
+namespace luna::worker {
+
+/// Where and in which type a model's layers run, and how much memory their weights take in the form
+/// that runs. One for each model under construction; layers place every tensor through it.
+///
+/// A tensor that already has the wanted type and device is shared with its WeightStore, everything
+/// else (converted, packed) is a copy that does not refer to the store: once the model stands, the
+/// store may go, and then only what runs is resident.
+class Placement {
+ public:
+  Placement(at::ScalarType compute, at::Device device) : compute_(compute), device_(device) {}
+  Placement(const Placement&) = delete;
+  Placement& operator=(const Placement&) = delete;
+
+  at::ScalarType compute() const { return compute_; }
+  at::Device device() const { return device_; }
+
+  /// The tensor on the device, in the compute type. Undefined stays undefined.
+  at::Tensor place(const at::Tensor& pristine) { return place(pristine, compute_); }
+  at::Tensor place(const at::Tensor& pristine, at::ScalarType type);
+  /// As place(), in oneDNN's form where that pays; `pack` makes it from the placed tensor.
+  template <class Pack>
+  at::Tensor place_packed(const at::Tensor& pristine, bool worthwhile, Pack pack) {
+    if (!worthwhile || !pristine.defined()) return place(pristine);
+    const at::Tensor converted = pristine.to(device_, compute_);
+    count(converted);
+    return pack(converted);
+  }
+
+  std::uint64_t resident_bytes() const { return resident_bytes_; }
+
+ private:
+  void count(const at::Tensor& tensor) { resident_bytes_ += tensor.nbytes(); }
+
+  const at::ScalarType compute_;
+  const at::Device device_;
+  std::uint64_t resident_bytes_ = 0;
+};
+
+/// A projection stored as a matrix [out,in] or as a 1x1 convolution [out,in,1,1]: both as a matrix.
+at::Tensor take_projection(const WeightScope& scope, const std::string& name, std::int64_t out,
+                           std::int64_t in);
+
+}  // namespace luna::worker

@@ -1,0 +1,26 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "daemon/worker/weights/tensor_directory.h"
+
+namespace luna::worker {
+
+/// A file's name of a tensor to the component's own, "" for tensors of others.
+using Rename = std::function<std::string(const std::string&)>;
+
+/// Each looks for its component's marker tensors, in the whole checkpoint's layouts and alone in a
+/// file.
+std::optional<Rename> find_ldm_unet(const TensorDirectory& file);
+std::optional<Rename> find_clip_l(const TensorDirectory& file);
+std::optional<Rename> find_autoencoder(const TensorDirectory& file);
+
+/// The component alone, in its own names; the metadata goes along.
+TensorDirectory renamed(const TensorDirectory& file, const Rename& rename);
+
+/// Marker tensors that the functions above look for, for messages.
+std::string served_markers();
+
+}  // namespace luna::worker

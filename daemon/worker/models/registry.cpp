@@ -1,0 +1,135 @@
+#include "daemon/worker/models/registry.h"
+
+#include "daemon/worker/models/autoencoder_kl.h"
+#include "daemon/worker/models/clip_text.h"
+#include "daemon/worker/models/component_names.h"
+#include "daemon/worker/models/unet_ldm.h"
+#include "daemon/worker/models/unserved_families.h"
+
+namespace luna::worker {
+namespace {
+
+constexpr std::size_t kNamesShown = 5;
+
+std::string some_names(const TensorDirectory& directory) {
+  if (directory.tensors.empty()) return "no tensors at all";
+  std::string text;
+  std::size_t shown = 0;
+  for (const auto& [name, spec] : directory.tensors) {
+    if (shown == kNamesShown) break;
+    text += (shown++ == 0 ? "'" : ", '") + name + "' " + spec.to_string();
+  }
+  if (directory.tensors.size() > shown)
+    text += " and " + std::to_string(directory.tensors.size() - shown) + " more";
+  return text;
+}
+
+ComponentInfo info_of(Slot slot, std::string family, std::string description,
+                      const TensorDirectory& component) {
+  ComponentInfo info;
+  info.slot = slot;
+  info.family = std::move(family);
+  info.description = std::move(description);
+  for (const auto& [name, spec] : component.tensors)
+    info.parameters += static_cast<std::uint64_t>(spec.numel());
+  return info;
+}
+
+Result<DetectedComponent> describe_unet(const TensorDirectory& file, const Rename& rename) {
+  const TensorDirectory component = renamed(file, rename);
+  LUNA_ASSIGN_OR_RETURN(const UNetConfig config, UNetConfig::detect(component));
+  if (config.adm_channels > 0)
+    return error(StatusCode::kUnimplemented,
+                 "a UNet with vector conditioning of {} channels (SDXL) is not served yet; found "
+                 "'label_emb.0.0.weight'",
+                 config.adm_channels);
+  if (config.linear_projections && config.context_width == 1024)
+    return error(StatusCode::kUnimplemented,
+                 "an SD2 UNet (context of 1024, matrices as projections) is not served yet");
+  if (config.in_channels != config.out_channels)
+    return error(StatusCode::kUnimplemented,
+                 "a UNet with {} input and {} output channels (inpainting or editing model) is not "
+                 "served yet; expected as many input as output channels",
+                 config.in_channels, config.out_channels);
+  return DetectedComponent{
+      info_of(Slot::kUNet, "sd1", "SD1.5 UNet: " + config.describe(), component), rename};
+}
+
+Result<DetectedComponent> describe_clip(const TensorDirectory& file, const Rename& rename) {
+  const TensorDirectory component = renamed(file, rename);
+  LUNA_ASSIGN_OR_RETURN(const ClipTextConfig config, ClipTextConfig::detect(component));
+  return DetectedComponent{
+      info_of(Slot::kClipL, "clip_l", "CLIP-L text encoder: " + config.describe(), component),
+      rename};
+}
+
+Result<DetectedComponent> describe_vae(const TensorDirectory& file, const Rename& rename) {
+  const TensorDirectory component = renamed(file, rename);
+  LUNA_ASSIGN_OR_RETURN(const AutoencoderConfig config, AutoencoderConfig::detect(component));
+  return DetectedComponent{
+      info_of(Slot::kVae, "autoencoder_kl", "AutoencoderKL: " + config.describe(), component),
+      rename};
+}
+
+Status unserved(const UnservedFamily& family, const TensorDirectory& directory) {
+  return error(StatusCode::kUnimplemented,
+               "{} is not served yet, told by tensor '{}'; this version serves SD1.5 UNets, CLIP-L "
+               "text encoders and AutoencoderKL (it looked for {}); found {}",
+               family.name, family.marker, served_markers(), some_names(directory));
+}
+
+}  // namespace
+
+Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& directory) {
+  const auto other = find_unserved_family(directory);
+  if (other && other->denoiser) return unserved(*other, directory);
+
+  std::vector<DetectedComponent> components;
+  const auto add = [&](Result<DetectedComponent> component) -> Status {
+    if (!component.ok()) return component.status();
+    components.push_back(std::move(component).value());
+    return {};
+  };
+  if (const auto rename = find_ldm_unet(directory))
+    LUNA_RETURN_IF_ERROR(add(describe_unet(directory, *rename)));
+  if (const auto rename = find_autoencoder(directory))
+    LUNA_RETURN_IF_ERROR(add(describe_vae(directory, *rename)));
+  if (const auto rename = find_clip_l(directory); rename && !other)
+    LUNA_RETURN_IF_ERROR(add(describe_clip(directory, *rename)));
+  if (!components.empty()) return components;
+
+  if (other) return unserved(*other, directory);
+  if (looks_like_adapter(directory))
+    return error(
+        StatusCode::kInvalidArgument,
+        "a model was expected, and this file holds an adapter (LoRA or its like): found {}",
+        some_names(directory));
+  return error(
+      StatusCode::kInvalidArgument,
+      "no model of a known family: looked for {}, and for the markers of families that are "
+      "not served yet: {}; found {}",
+      served_markers(), unserved_markers(), some_names(directory));
+}
+
+Result<Component> build_component(const ComponentInfo& info,
+                                  std::shared_ptr<const WeightStore> weights,
+                                  at::ScalarType compute, at::Device device) {
+  if (info.slot == Slot::kUNet && info.family == "sd1") {
+    LUNA_ASSIGN_OR_RETURN(auto model, LdmUNet::build(std::move(weights), compute, device));
+    return Component(std::shared_ptr<const DenoisingModel>(std::move(model)));
+  }
+  if (info.slot == Slot::kClipL && info.family == "clip_l") {
+    LUNA_ASSIGN_OR_RETURN(auto model, ClipTextEncoder::build(std::move(weights), device));
+    return Component(std::shared_ptr<const TextEncoder>(std::move(model)));
+  }
+  if (info.slot == Slot::kVae && info.family == "autoencoder_kl") {
+    LUNA_ASSIGN_OR_RETURN(auto model, AutoencoderKl::build(std::move(weights), compute, device));
+    return Component(std::shared_ptr<const Vae>(std::move(model)));
+  }
+  return error(StatusCode::kUnimplemented,
+               "slot '{}' with family '{}' has no class; expected unet/sd1, clip_l/clip_l or "
+               "vae/autoencoder_kl",
+               slot_name(info.slot), info.family);
+}
+
+}  // namespace luna::worker

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <ATen/ATen.h>
+
+namespace luna::worker::ops {
+
+/// Whether oneDNN has a weight form of its own for this type on this processor. False on every
+/// other device: packing is CPU only, and all functions here decide by device and type of their
+/// tensors.
+bool can_pack(at::Device device, at::ScalarType type);
+
+/// Whether a tensor is a packed weight. Only conv2d() and linear() can read one.
+bool is_packed(const at::Tensor& weight);
+
+/// The memory format that the convolutions of this library read and write: NHWC in memory, NCHW in
+/// shape, on every device. Going from pictures to tokens is then a view.
+at::Tensor to_picture_format(const at::Tensor& x);
+
+/// [n,c,h,w] in picture format seen as tokens [n,h*w,c]; no copy.
+at::Tensor tokens_of(const at::Tensor& picture);
+/// [n,h*w,c] seen as a picture [n,c,h,w] in picture format; no copy when the tokens are contiguous.
+at::Tensor picture_of(const at::Tensor& tokens, std::int64_t height, std::int64_t width);
+
+}  // namespace luna::worker::ops

@@ -1,0 +1,103 @@
+#include "daemon/worker/ops/tensor_ref.h"
+
+#include <array>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "daemon/worker/ops/torch_call.h"
+
+namespace luna::worker {
+namespace {
+
+constexpr std::array<std::pair<DType, at::ScalarType>, 12> kTypes = {{
+    {DType::kF32, at::kFloat},
+    {DType::kF16, at::kHalf},
+    {DType::kBF16, at::kBFloat16},
+    {DType::kF64, at::kDouble},
+    {DType::kI64, at::kLong},
+    {DType::kI32, at::kInt},
+    {DType::kI16, at::kShort},
+    {DType::kI8, at::kChar},
+    {DType::kU8, at::kByte},
+    {DType::kBool, at::kBool},
+    {DType::kF8E4M3, at::kFloat8_e4m3fn},
+    {DType::kF8E5M2, at::kFloat8_e5m2},
+}};
+
+std::optional<at::ScalarType> scalar_type(DType dtype) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (ours == dtype) return theirs;
+  }
+  return std::nullopt;
+}
+
+std::optional<DType> wire_type(at::ScalarType type) {
+  for (const auto& [ours, theirs] : kTypes) {
+    if (theirs == type) return ours;
+  }
+  return std::nullopt;
+}
+
+std::string_view place_name(const TensorRef& tensor) {
+  static constexpr std::array<std::string_view, 5> kNames = {
+      "nowhere", "on the host", "a resident tensor", "a shared region", "a GPU handle"};
+  return kNames[tensor.place.index()];
+}
+
+}  // namespace
+
+Result<BytesPtr> make_heap_bytes(std::size_t size,
+                                 const std::function<void(std::span<std::byte>)>& fill) {
+  return torch_call("making the bytes of a result", [&] {
+    std::string data(size, '\0');
+    fill(std::as_writable_bytes(std::span(data)));
+    return bytes_from(std::move(data));
+  });
+}
+
+Result<at::Tensor> host_tensor(const TensorRef& tensor, std::string_view what,
+                               std::size_t max_bytes) {
+  LUNA_RETURN_IF_ERROR(tensor.validate(what, max_bytes));
+  const std::optional<at::ScalarType> type = scalar_type(tensor.spec.dtype);
+  if (!type) return error(StatusCode::kInvalidArgument, "{}: unknown element type", what);
+  const auto options = at::TensorOptions().dtype(*type);
+  if (std::holds_alternative<std::monostate>(tensor.place)) {
+    return torch_call(what, [&] { return at::zeros(tensor.spec.shape, options); });
+  }
+  const BytesPtr bytes = tensor.host_bytes();
+  if (!bytes) {
+    return error(StatusCode::kFailedPrecondition, "{}: expected bytes on the host, found {}", what,
+                 place_name(tensor));
+  }
+  return torch_call(what, [&]() -> at::Tensor {
+    if (tensor.spec.numel() == 0) return at::empty(tensor.spec.shape, options);
+    const std::byte* data = bytes->view().data();
+    if (reinterpret_cast<std::uintptr_t>(data) % dtype_size(tensor.spec.dtype) != 0) {
+      at::Tensor copy = at::empty(tensor.spec.shape, options);
+      std::memcpy(copy.data_ptr(), data, tensor.spec.byte_size());
+      return copy;
+    }
+    return at::from_blob(
+        const_cast<std::byte*>(data), tensor.spec.shape, [owner = bytes](void*) {}, options);
+  });
+}
+
+Result<TensorRef> tensor_ref_of(const at::Tensor& tensor, const BytesMaker& make) {
+  const std::optional<DType> dtype = wire_type(tensor.scalar_type());
+  if (!dtype) {
+    return error(StatusCode::kInternal, "a result of type {} has no name on the wire",
+                 at::toString(tensor.scalar_type()));
+  }
+  auto host = torch_call("copying a result to the host", [&] { return tensor.cpu().contiguous(); });
+  LUNA_RETURN_IF_ERROR(host.status());
+  TensorSpec spec{*dtype, tensor.sizes().vec()};
+  auto bytes = make(spec.byte_size(), [&](std::span<std::byte> target) {
+    if (!target.empty()) std::memcpy(target.data(), host->const_data_ptr(), target.size());
+  });
+  LUNA_RETURN_IF_ERROR(bytes.status());
+  return TensorRef{std::move(spec), std::move(bytes).value()};
+}
+
+}  // namespace luna::worker

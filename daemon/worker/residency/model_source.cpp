@@ -1,0 +1,77 @@
+#include "daemon/worker/residency/model_source.h"
+
+#include <map>
+#include <utility>
+
+#include "daemon/worker/ops/torch_call.h"
+#include "daemon/worker/precision/scalar_types.h"
+#include "daemon/worker/weights/weight_loader.h"
+
+namespace luna::worker {
+namespace {
+
+FoundComponent measure(const TensorDirectory& directory, DetectedComponent detected) {
+  FoundComponent found;
+  found.detected = std::move(detected);
+  std::map<DType, std::uint64_t> floating;
+  std::uint64_t file_bytes = 0;
+  for (const auto& [name, spec] : directory.tensors) {
+    if (found.detected.rename(name).empty()) continue;
+    file_bytes += spec.byte_size();
+    if (at::isFloatingType(scalar_type_of(spec.dtype))) {
+      floating[spec.dtype] += static_cast<std::uint64_t>(spec.numel());
+      found.floating_elements += static_cast<std::uint64_t>(spec.numel());
+    } else {
+      found.other_bytes += spec.byte_size();
+    }
+  }
+  std::uint64_t most = 0;
+  for (const auto& [type, elements] : floating) {
+    if (elements > most) {
+      most = elements;
+      found.file_type = type;
+    }
+  }
+  found.detected.info.file_bytes = file_bytes;
+  return found;
+}
+
+class FileSource final : public ModelSource {
+ public:
+  Result<std::vector<FoundComponent>> inspect(const std::string& path) override {
+    LUNA_ASSIGN_OR_RETURN(const TensorDirectory directory, read_directory(path));
+    auto detected = detect_components(directory);
+    LUNA_RETURN_IF_ERROR(detected.status().with_context(path));
+    std::vector<FoundComponent> found;
+    for (DetectedComponent& component : *detected) found.push_back(measure(directory, std::move(component)));
+    return found;
+  }
+
+  Result<std::shared_ptr<const WeightStore>> read(const std::string& path, const FoundComponent& found,
+                                                  at::ScalarType storage, at::Device device) override {
+    return torch_call("reading " + path, [&] {
+      return load_weights({path, found.detected.rename, storage, device});
+    });
+  }
+
+  Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
+                          at::ScalarType compute, at::Device device) override {
+    return torch_call("building a " + found.detected.info.family, [&] {
+      return build_component(found.detected.info, std::move(weights), compute, device);
+    });
+  }
+};
+
+}  // namespace
+
+std::uint64_t FoundComponent::bytes_as(at::ScalarType storage) const {
+  return floating_elements * c10::elementSize(storage) + other_bytes;
+}
+
+std::unique_ptr<ModelSource> make_file_source() { return std::make_unique<FileSource>(); }
+
+std::uint64_t resident_bytes_of(const Component& component) {
+  return std::visit([](const auto& model) { return model->resident_bytes(); }, component);
+}
+
+}  // namespace luna::worker

@@ -1,0 +1,112 @@
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+
+#include "daemon/worker/sampling/known_name.h"
+#include "daemon/worker/sampling/samplers.h"
+
+namespace luna::worker {
+namespace {
+
+struct Option {
+  std::string_view name;
+  double min;
+  double max;
+  bool whole = false;
+};
+
+struct Entry {
+  std::string_view name;
+  Sampler sampler;
+  std::vector<Option> options;
+};
+
+constexpr double kMost = 100;  // the range of ComfyUI's nodes for eta, s_noise and r
+constexpr Option kEta{"eta", 0, kMost};
+constexpr Option kSNoise{"s_noise", 0, kMost};
+constexpr Option kSNoiseEnd{"s_noise_end", 0, kMost};
+constexpr Option kR{"r", 1e-3, kMost};
+constexpr Option kSolverType{"solver_type", 0, 1, true};  // 0 midpoint, 1 heun
+constexpr Option kSChurn{"s_churn", 0, 1e6};
+constexpr Option kSTmin{"s_tmin", 0, 1e9};
+constexpr Option kSTmax{"s_tmax", 0, 1e9};
+
+/// Every sampler that is served. ddim is Euler's method with another noise for inpainting.
+const std::vector<Entry>& table() {
+  static const std::vector<Entry> entries = {
+      {"euler", sample_euler, {kSChurn, kSTmin, kSTmax, kSNoise}},
+      {"euler_cfg_pp", sample_euler_cfg_pp, {}},
+      {"euler_ancestral", sample_euler_ancestral, {kEta, kSNoise}},
+      {"euler_ancestral_cfg_pp", sample_euler_ancestral_cfg_pp, {kEta, kSNoise}},
+      {"heun", sample_heun, {kSChurn, kSTmin, kSTmax, kSNoise}},
+      {"dpm_2", sample_dpm_2, {kSChurn, kSTmin, kSTmax, kSNoise}},
+      {"dpm_2_ancestral", sample_dpm_2_ancestral, {kEta, kSNoise}},
+      {"lms", sample_lms, {}},
+      {"dpmpp_2s_ancestral", sample_dpmpp_2s_ancestral, {kEta, kSNoise}},
+      {"dpmpp_sde", sample_dpmpp_sde, {kEta, kSNoise, kR}},
+      {"dpmpp_2m", sample_dpmpp_2m, {}},
+      {"dpmpp_2m_sde", sample_dpmpp_2m_sde, {kEta, kSNoise, kSolverType}},
+      {"dpmpp_2m_sde_heun", sample_dpmpp_2m_sde_heun, {kEta, kSNoise, kSolverType}},
+      {"dpmpp_3m_sde", sample_dpmpp_3m_sde, {kEta, kSNoise}},
+      {"ddpm", sample_ddpm, {}},
+      {"lcm", sample_lcm, {kSNoise, kSNoiseEnd}},
+      {"ddim", sample_euler, {}},
+      {"uni_pc", sample_uni_pc, {}},
+      {"uni_pc_bh2", sample_uni_pc_bh2, {}},
+  };
+  return entries;
+}
+
+const Entry* find_entry(const std::string& name) {
+  const auto& entries = table();
+  const auto found =
+      std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.name == name; });
+  return found == entries.end() ? nullptr : &*found;
+}
+
+Status unknown_sampler(const std::string& name) {
+  return error(StatusCode::kInvalidArgument, "unknown sampler '{}'; nearest are {}",
+               name.substr(0, 64), nearest_of(name, sampler_names()));
+}
+
+}  // namespace
+
+Result<Sampler> find_sampler(const std::string& name) {
+  const Entry* entry = find_entry(name);
+  if (entry == nullptr) return unknown_sampler(name);
+  return entry->sampler;
+}
+
+std::vector<std::string> sampler_names() {
+  std::vector<std::string> names;
+  for (const Entry& entry : table()) names.emplace_back(entry.name);
+  return names;
+}
+
+Status check_sampler_options(const std::string& name,
+                             const std::map<std::string, double>& options) {
+  const Entry* entry = find_entry(name);
+  if (entry == nullptr) return unknown_sampler(name);
+  for (const auto& [key, value] : options) {
+    const auto known = std::find_if(entry->options.begin(), entry->options.end(),
+                                    [&key = key](const Option& o) { return o.name == key; });
+    if (known == entry->options.end()) {
+      std::vector<std::string> names;
+      for (const Option& o : entry->options) names.emplace_back(o.name);
+      return error(StatusCode::kInvalidArgument, "sampler '{}' has no option '{}'; {}", name,
+                   key.substr(0, 64),
+                   names.empty() ? "it takes none" : "nearest are " + nearest_of(key, names));
+    }
+    if (!(value >= known->min && value <= known->max) ||
+        (known->whole && value != std::floor(value))) {
+      return error(StatusCode::kInvalidArgument,
+                   "option '{}' of sampler '{}' is {}, expected {} {} to {}", key, name, value,
+                   known->whole ? "a whole number from" : "a number from", known->min, known->max);
+    }
+  }
+  return {};
+}
+
+bool draws_inpaint_noise_anew(const std::string& name) { return name == "ddim"; }
+
+}  // namespace luna::worker

@@ -1,0 +1,65 @@
+#include "daemon/worker/sampling/step_maths.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "daemon/worker/sampling/denoise.h"
+
+namespace luna::worker {
+
+AncestralStep ancestral_step(float from, float to, double eta) {
+  if (eta == 0) return {to, 0.0F};
+  const float full = std::sqrt(to * to * (from * from - to * to) / (from * from));
+  const float up = std::min(to, static_cast<float>(eta) * full);
+  return {std::sqrt(to * to - up * up), up};
+}
+
+FlowAncestralStep flow_ancestral_step(float from, float to, double eta) {
+  const float down = to * (1.0F + (to / from - 1.0F) * static_cast<float>(eta));
+  const float alpha_to = 1.0F - to;
+  const float alpha_down = 1.0F - down;
+  const float kept = down * down * (alpha_to * alpha_to) / (alpha_down * alpha_down);
+  return {down, alpha_to / alpha_down, std::sqrt(to * to - kept)};
+}
+
+float half_log_snr(float sigma, const ModelSampling& model) {
+  return model.is_flow() ? -std::log(sigma / (1.0F - sigma)) : -std::log(sigma);
+}
+
+float sigma_of_half_log_snr(float lambda, const ModelSampling& model) {
+  return model.is_flow() ? 1.0F / (1.0F + std::exp(lambda)) : std::exp(-lambda);
+}
+
+std::vector<float> sigmas_for_snr(const SamplerContext& context) {
+  constexpr double kFirstPercent = 1e-4;
+  std::vector<float> sigmas = context.sigmas;
+  if (sigmas.size() > 1 && context.model.is_flow() && sigmas.front() >= 1.0F) {
+    sigmas.front() = static_cast<float>(context.model.percent_to_sigma(kFirstPercent));
+  }
+  return sigmas;
+}
+
+float geometric_mean(float a, float b) {
+  const float log_a = std::log(a);
+  const float log_b = std::log(b);
+  return std::exp(log_b - (log_b - log_a) * 0.5F);
+}
+
+float churn(SamplerContext& context, std::size_t index, at::Tensor& x) {
+  const float sigma = context.sigmas[index];
+  const double s_churn = option(context, "s_churn", 0);
+  const double s_tmin = option(context, "s_tmin", 0);
+  const double s_tmax = option(context, "s_tmax", std::numeric_limits<double>::infinity());
+  if (s_churn <= 0 || sigma < static_cast<float>(s_tmin) || sigma > static_cast<float>(s_tmax)) {
+    return sigma;
+  }
+  const double steps = static_cast<double>(context.sigmas.size() - 1);
+  const double gamma = std::min(s_churn / steps, std::sqrt(2.0) - 1);
+  const float raised = sigma * static_cast<float>(gamma + 1);
+  const auto s_noise = static_cast<float>(option(context, "s_noise", 1));
+  x = x + context.noise.churn() * s_noise * std::sqrt(raised * raised - sigma * sigma);
+  return raised;
+}
+
+}  // namespace luna::worker

@@ -1,0 +1,46 @@
+#include <variant>
+
+#include <gtest/gtest.h>
+
+#include "common/types/dtype.h"
+#include "common/types/job.h"
+#include "common/types/model.h"
+
+namespace luna {
+namespace {
+
+TEST(Names, OfElementTypesLeadBackToThem) {
+  for (int number = 0; number <= 11; ++number) {
+    const auto dtype = static_cast<DType>(number);
+    EXPECT_EQ(dtype_from_name(dtype_name(dtype)), dtype);
+    EXPECT_GT(dtype_size(dtype), 0u);
+  }
+  EXPECT_EQ(dtype_from_name("f80"), std::nullopt);
+  EXPECT_EQ(dtype_size(static_cast<DType>(200)), 0u);
+}
+
+TEST(Names, OfSlotsLeadBackToThem) {
+  for (int number = 1; number <= 9; ++number) {
+    const auto slot = static_cast<Slot>(number);
+    EXPECT_EQ(slot_from_name(slot_name(slot)), slot);
+  }
+  EXPECT_EQ(slot_from_name("unknown"), std::nullopt);
+}
+
+TEST(Names, OfPrecisionsMayBeWrittenAsPeopleDo) {
+  EXPECT_EQ(precision_from_name("fp16"), Precision::kF16);
+  EXPECT_EQ(precision_from_name("float16"), Precision::kF16);
+  EXPECT_EQ(precision_from_name("bfloat16"), Precision::kBF16);
+  EXPECT_EQ(precision_from_name("fp32"), Precision::kF32);
+  EXPECT_EQ(precision_from_name("int4"), std::nullopt);
+  EXPECT_EQ(precision_name(Precision::kF16), "fp16");
+}
+
+TEST(Names, OfJobsFollowTheRequest) {
+  EXPECT_EQ(job_kind(TokenizeRequest{}), "tokenize");
+  EXPECT_EQ(job_kind(SampleRequest{}), "sample");
+  EXPECT_EQ(job_kind(UnloadModelRequest{}), "unload_model");
+}
+
+}  // namespace
+}  // namespace luna

@@ -1,0 +1,107 @@
+// GCC 12 counts a designated initialiser's other members, which have defaults, as forgotten.
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#include <cstdlib>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "daemon/front/core/worker_port.h"
+#include "daemon/front/supervisor/placement.h"
+#include "daemon/front/supervisor/restart_policy.h"
+
+namespace luna::front {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using TimePoint = RestartPolicy::TimePoint;
+
+Config::Supervision supervision() {
+  Config::Supervision config;
+  config.backoff_first_ms = 100;
+  config.backoff_max_ms = 1000;
+  config.crash_loop_limit = 6;
+  config.crash_loop_seconds = 60;
+  return config;
+}
+
+TEST(RestartPolicy, ThePauseDoublesWithEachDeathInARowUpToItsLimit) {
+  RestartPolicy policy(supervision());
+  std::vector<int> pauses;
+  for (int i = 0; i < 5; ++i) {
+    pauses.push_back(static_cast<int>(policy.after({TimePoint(seconds(i)), {}, false})->count()));
+  }
+  EXPECT_THAT(pauses, testing::ElementsAre(100, 200, 400, 800, 1000));
+}
+
+TEST(RestartPolicy, AWorkerThatWasHealthyBeginsAnew) {
+  RestartPolicy policy(supervision());
+  for (int i = 0; i < 4; ++i) (void)policy.after({TimePoint(seconds(i)), {}, false});
+  EXPECT_EQ(policy.after({TimePoint(seconds(20)), TimePoint(seconds(10)), false}),
+            milliseconds(100));
+}
+
+TEST(RestartPolicy, TooManyDeathsWithinTheTimeMeanThatItStaysDown) {
+  RestartPolicy policy(supervision());
+  for (int i = 0; i < 5; ++i) EXPECT_TRUE(policy.after({TimePoint(seconds(i)), {}, false}));
+  EXPECT_FALSE(policy.after({TimePoint(seconds(5)), {}, false}));
+}
+
+TEST(RestartPolicy, DeathsLongAgoAreForgotten) {
+  RestartPolicy policy(supervision());
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_TRUE(policy.after({TimePoint(seconds(20 * i)), TimePoint(seconds(20 * i - 10)), false}));
+  }
+}
+
+TEST(RestartPolicy, AKillFromOutsideIsNoFaultOfTheWorker) {
+  RestartPolicy policy(supervision());
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_EQ(policy.after({TimePoint(seconds(3 * i)), TimePoint(seconds(3 * i - 2)), true}),
+              milliseconds(100));
+  }
+}
+
+class Placing : public testing::Test {
+ protected:
+  std::vector<std::string> place(Machine machine) {
+    std::vector<std::string> out;
+    for (const Placement& p : place_workers(config_, machine, {})) {
+      out.push_back(fmt::format("{} {} {}", p.pool, p.settings.device, p.settings.threads));
+    }
+    return out;
+  }
+  Config config_;
+};
+
+TEST_F(Placing, WithoutAGpuAutoIsOneWorkerWithAllCores) {
+  EXPECT_THAT(place({0, 8}), testing::ElementsAre("default cpu 8"));
+}
+
+TEST_F(Placing, WithGpusAutoIsOneWorkerEach) {
+  EXPECT_THAT(place({2, 8}), testing::ElementsAre("default cuda:0 4", "default cuda:1 4"));
+}
+
+TEST_F(Placing, CpuWorkersShareTheCores) {
+  config_.pools[0].devices = {"cpu"};
+  config_.pools[0].workers_per_device = 3;
+  EXPECT_THAT(place({0, 8}),
+              testing::ElementsAre("default cpu 2", "default cpu 2", "default cpu 2"));
+  EXPECT_THAT(place({0, 2}),
+              testing::ElementsAre("default cpu 1", "default cpu 1", "default cpu 1"));
+}
+
+TEST_F(Placing, PoolsAndThreadsAreAsWritten) {
+  config_.pools = {{.name = "a", .devices = {"cuda:1"}, .threads = 5},
+                   {.name = "b", .devices = {"cpu"}, .memory_budget_mib = 3}};
+  EXPECT_THAT(place({2, 8}), testing::ElementsAre("a cuda:1 5", "b cpu 8"));
+  EXPECT_EQ(place_workers(config_, {2, 8}, {})[1].settings.memory_budget_bytes, 3u << 20);
+}
+
+TEST_F(Placing, AWorkerIsToldMoreJobsThanTheCoreGivesIt) {
+  EXPECT_GT(place_workers(config_, {0, 1}, {})[0].settings.max_queued_jobs, kJobsPerWorker);
+}
+
+}  // namespace
+}  // namespace luna::front

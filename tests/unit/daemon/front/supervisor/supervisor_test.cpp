@@ -1,0 +1,255 @@
+#include "daemon/front/supervisor/supervisor.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <future>
+#include <optional>
+#include <thread>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include "tests/support/temp_dir.h"
+#include "tests/support/wait_until.h"
+
+namespace luna::front {
+namespace {
+
+using support::wait_until;
+using testing::HasSubstr;
+
+class Port : public WorkerPort {
+ public:
+  Port(WorkerId id, std::shared_ptr<ipc::WorkerLink> link) : id_(id), link_(std::move(link)) {}
+  WorkerId id() const override { return id_; }
+  void run(const Job& job, JobEvents events) override { link_->run(job, std::move(events)); }
+  void cancel(JobId job) override { link_->cancel(job); }
+
+ private:
+  WorkerId id_;
+  std::shared_ptr<ipc::WorkerLink> link_;
+};
+
+/// Real processes: this test program itself plays the worker (fake_worker_main.h).
+class Supervising : public testing::Test {
+ protected:
+  Supervising() {
+    config_.supervision.heartbeat_ms = 50;
+    config_.supervision.heartbeat_timeout_ms = 1000;
+    config_.supervision.backoff_first_ms = 1;
+    config_.supervision.backoff_max_ms = 2;
+    config_.supervision.crash_loop_limit = 3;
+    config_.pools[0].devices = {"cpu"};
+  }
+  ~Supervising() override {
+    if (supervisor_) {
+      on_io([this] { supervisor_->kill(); });
+      stop(Deadline::after(std::chrono::seconds(5)));
+    }
+    work_.reset();
+    io_.stop();
+    if (thread_.joinable()) thread_.join();
+    supervisor_.reset();
+  }
+
+  FrontCore& start(const std::string& behaviour = "good") {
+    ::setenv("LUNA_FAKE_WORKER", behaviour.c_str(), 1);
+    core_ = std::make_unique<FrontCore>(std::make_shared<const Config>(config_));
+    Supervisor::Setup setup{
+        .config = std::make_shared<const Config>(config_),
+        .worker_program = std::filesystem::read_symlink("/proc/self/exe").string(),
+        .machine = {0, 1},
+        .common = {},
+        .make_port = [](WorkerId id, std::shared_ptr<ipc::WorkerLink> link) {
+          return std::make_shared<Port>(id, std::move(link));
+        }};
+    supervisor_ = std::make_unique<Supervisor>(io_, *core_, std::move(setup));
+    EXPECT_TRUE(supervisor_->start().ok());
+    thread_ = std::thread([this] { io_.run(); });
+    return *core_;
+  }
+
+  struct Call {
+    std::promise<Result<JobReply>> promise;
+    JobId id;
+    Result<JobReply> wait() { return promise.get_future().get(); }
+    std::string answer() {
+      const Result<JobReply> result = wait();
+      if (!result.ok()) return result.status().to_string();
+      return std::get<InspectModelReply>(*result).components.at(0).family;
+    }
+  };
+  /// Asks the fake worker for what the name says.
+  std::shared_ptr<Call> ask(const std::string& name) {
+    auto call = std::make_shared<Call>();
+    JobEvents events;
+    events.on_done = [call](Result<JobReply> result) {
+      call->promise.set_value(std::move(result));
+    };
+    call->id = core_->submit({}, InspectModelRequest{folder_.write(name, "")}, std::move(events));
+    return call;
+  }
+
+  void on_io(const std::function<void()>& call) {
+    std::promise<void> done;
+    boost::asio::post(io_, [&] {
+      call();
+      done.set_value();
+    });
+    done.get_future().wait();
+  }
+  void stop(Deadline deadline) {
+    std::promise<void> done;
+    on_io([&] { supervisor_->stop(deadline, [&] { done.set_value(); }); });
+    done.get_future().wait();
+  }
+
+  WorkerInfo worker(std::size_t index = 0) { return core_->status().workers.at(index); }
+  bool reaches(const std::string& state) {
+    return wait_until([&] { return worker().state == state; });
+  }
+  std::string events() {
+    std::string all;
+    for (const EventInfo& event : core_->status().events) all += event.text + "\n";
+    return all;
+  }
+
+  support::TempDir folder_;
+  Config config_;
+  boost::asio::io_context io_{1};
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
+      io_.get_executor()};
+  std::unique_ptr<FrontCore> core_;
+  std::unique_ptr<Supervisor> supervisor_;
+  std::thread thread_;
+};
+
+TEST_F(Supervising, AWorkerIsStartedBecomesReadyAndBeats) {
+  start();
+  ASSERT_TRUE(reaches("ready")) << events();
+  EXPECT_EQ(worker().device, "fake");
+  EXPECT_GT(worker().pid, 0);
+  EXPECT_EQ(::kill(static_cast<pid_t>(worker().pid), 0), 0);
+}
+
+TEST_F(Supervising, AWorkerThatIsKilledIsStartedAgain) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  const auto first = worker().pid;
+  ::kill(static_cast<pid_t>(first), SIGKILL);
+  ASSERT_TRUE(wait_until([&] { return worker().restarts == 1 && worker().state == "ready"; }))
+      << events();
+  EXPECT_NE(worker().pid, first);
+  EXPECT_THAT(worker().last_exit, HasSubstr("killed by signal 9"));
+}
+
+TEST_F(Supervising, EightJobsOfAProcessThatIsKilledAreAllRunAgainAndAnswered) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  std::vector<std::shared_ptr<Call>> calls;
+  for (int i = 0; i < 8; ++i) calls.push_back(ask("hold"));
+  ASSERT_TRUE(wait_until([&] { return core_->status().jobs.running == 8; }));
+  folder_.write("hold.released", "");
+  ::kill(static_cast<pid_t>(worker().pid), SIGKILL);
+  for (const auto& call : calls) EXPECT_EQ(call->answer(), "hold");
+  EXPECT_EQ(core_->status().jobs.done, 8u);
+  EXPECT_EQ(core_->status().workers.at(0).restarts, 1u);
+}
+
+TEST_F(Supervising, AJobThatKillsItsWorkersIsGivenUp) {
+  config_.supervision.crash_loop_limit = 10;
+  start();
+  EXPECT_THAT(ask("crash")->answer(), HasSubstr("3 workers died"));
+  EXPECT_EQ(ask("still there")->answer(), "still there");
+}
+
+TEST_F(Supervising, ACancelReachesTheProcess) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  const auto call = ask("hold");
+  core_->cancel(call->id);
+  EXPECT_EQ(call->wait().status().code(), StatusCode::kCancelled);
+}
+
+TEST_F(Supervising, WorkersWaitPassivelyAndStandInAGroupOfTheirOwn) {
+  start();
+  EXPECT_EQ(ask("environment")->answer(), "PASSIVE 0");
+  EXPECT_EQ(ask("own_group")->answer(), "yes");
+}
+
+TEST_F(Supervising, EveryWorkerOfAPoolHasItsOwnProcess) {
+  config_.pools[0].workers_per_device = 2;
+  start();
+  ASSERT_TRUE(wait_until([&] {
+    return std::ranges::all_of(core_->status().workers,
+                               [](const WorkerInfo& w) { return w.state == "ready"; });
+  }));
+  EXPECT_EQ(core_->status().workers.size(), 2u);
+  EXPECT_NE(worker(0).pid, worker(1).pid);
+}
+
+TEST_F(Supervising, AWorkerThatEndsAtOnceAgainAndAgainStaysDown) {
+  start("exit");
+  ASSERT_TRUE(reaches("failed")) << events();
+  EXPECT_EQ(worker().last_exit, "exited with 7");
+  EXPECT_EQ(worker().restarts, 2u);
+}
+
+TEST_F(Supervising, AWorkerWithoutHeartbeatsIsKilledAndStartedAgain) {
+  config_.supervision.heartbeat_timeout_ms = 150;
+  start("mute");
+  ASSERT_TRUE(wait_until([&] { return worker().restarts >= 1; })) << events();
+  EXPECT_THAT(worker().last_exit, HasSubstr("no heartbeat for 150 ms"));
+}
+
+TEST_F(Supervising, AWorkerThatIsNotReadyInTimeIsKilled) {
+  config_.supervision.start_timeout_ms = 100;
+  start("slow");
+  ASSERT_TRUE(wait_until([&] { return worker().restarts >= 1; })) << events();
+  EXPECT_THAT(worker().last_exit, HasSubstr("not ready within 100 ms"));
+}
+
+TEST_F(Supervising, AWorkerThatSaysItNeverWillBeReadyStaysDownWithItsReason) {
+  start("refuse");
+  ASSERT_TRUE(reaches("failed")) << events();
+  EXPECT_THAT(worker().last_exit, HasSubstr("no vocabulary"));
+  EXPECT_EQ(worker().restarts, 0u);
+}
+
+TEST_F(Supervising, StoppingLetsWorkersEndByThemselvesAndReapsThem) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  const auto pid = static_cast<pid_t>(worker().pid);
+  core_->drain({});
+  stop(Deadline::after(std::chrono::seconds(10)));
+  EXPECT_EQ(worker().last_exit, "exited with 0");
+  EXPECT_NE(::kill(pid, 0), 0);
+}
+
+TEST_F(Supervising, AWorkerThatDoesNotEndIsKilledAtTheDeadline) {
+  start("stubborn");
+  ASSERT_TRUE(reaches("ready"));
+  stop(Deadline::after(std::chrono::milliseconds(50)));
+  EXPECT_THAT(worker().last_exit, HasSubstr("did not end in time"));
+}
+
+TEST_F(Supervising, AProgramThatIsNotThereIsSaidAtTheStart) {
+  core_ = std::make_unique<FrontCore>(std::make_shared<const Config>(config_));
+  Supervisor supervisor(io_, *core_,
+                        {.config = std::make_shared<const Config>(config_),
+                         .worker_program = "/no/luna-worker",
+                         .machine = {},
+                         .common = {},
+                         .make_port = {}});
+  const Status status = supervisor.start();
+  EXPECT_EQ(status.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(status.message(), HasSubstr("/no/luna-worker"));
+}
+
+}  // namespace
+}  // namespace luna::front
