@@ -20,6 +20,7 @@ std::unique_ptr<CLI::App> make_app(const Console& console, Action* action) {
   auto app =
       std::make_unique<CLI::App>("Pictures from diffusion models, made by the Luna daemon", "luna");
   app->require_subcommand(1);
+  app->option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app->footer(kFooter);
   app->get_formatter()->column_width(26);
   add_generate_command(app.get(), console, action);

@@ -59,9 +59,11 @@ class GenerateCommand {
     if (settings_.clip) settings_.clip = model_file(*settings_.clip, local);
 
     ProgressLine line(console_.err, console_.err_is_terminal);
-    Result<GenerateResult> result = client->generate(
-        request, [&line](const GenerateProgress& progress) { line.show(progress); },
-        console_.cancellable());
+    const auto on_progress = [&](const GenerateProgress& progress) {
+      if (progress.stage == GenerateStage::kEncode) console_.on_cancellable();
+      line.show(progress);
+    };
+    Result<GenerateResult> result = client->generate(request, on_progress, console_.stop);
     line.finish();
     if (!result.ok()) return result.status();
     return deliver(*result);

@@ -38,11 +38,6 @@ Interrupt::~Interrupt() {
   ::close(end_);
 }
 
-std::stop_token Interrupt::cancellable() {
-  cancellable_ = true;
-  return stop_.get_token();
-}
-
 void Interrupt::watch() {
   while (true) {
     pollfd waiting[2] = {{signals_, POLLIN, 0}, {end_, POLLIN, 0}};

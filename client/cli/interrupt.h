@@ -6,7 +6,7 @@
 
 namespace luna::client {
 
-/// Ctrl-C and SIGTERM: they end the process with 130, or, once a command has asked for a token,
+/// Ctrl-C and SIGTERM: they end the process with 130, or, once a command has something to cancel,
 /// request a stop first and end the process the second time. Made in main before any other thread,
 /// since the signals are blocked in this thread and in those that it starts.
 class Interrupt {
@@ -16,7 +16,9 @@ class Interrupt {
   Interrupt(const Interrupt&) = delete;
   Interrupt& operator=(const Interrupt&) = delete;
 
-  std::stop_token cancellable();
+  std::stop_token token() const { return stop_.get_token(); }
+  /// From here on the first signal only requests a stop.
+  void make_cancellable() { cancellable_ = true; }
 
  private:
   void watch();

@@ -14,7 +14,8 @@ int main(int argc, char** argv) {
     console.err = &std::cerr;
     console.err_is_terminal = ::isatty(STDERR_FILENO) != 0;
     console.connect = luna::client::Client::connect;
-    console.cancellable = [&interrupt] { return interrupt.cancellable(); };
+    console.stop = interrupt.token();
+    console.on_cancellable = [&interrupt] { interrupt.make_cancellable(); };
     return luna::client::run_luna({argv + 1, argv + argc}, console);
   } catch (const std::exception& failure) {
     std::cerr << "luna: " << failure.what() << '\n';

@@ -17,8 +17,9 @@ struct Console {
   std::ostream* err = nullptr;  ///< progress, notes, errors
   bool err_is_terminal = false;
   std::function<Result<std::unique_ptr<Client>>(const ClientOptions&)> connect;
+  std::stop_token stop;  ///< requested by Ctrl-C once that only cancels
   /// From here on the first Ctrl-C requests a stop instead of ending the process.
-  std::function<std::stop_token()> cancellable = [] { return std::stop_token(); };
+  std::function<void()> on_cancellable = [] {};
 };
 
 /// What a person can do about a failure; empty when there is nothing to say.

@@ -77,6 +77,7 @@ void FrontDaemon::on_signal(int number) {
   }
   log::logger("front").warn("a second signal: ending at once");
   exit_code_ = ExitCode::kCutShort;
+  core_.end_all(error(StatusCode::kUnavailable, "the daemon was told to end at once"));
   io_.stop();
 }
 
@@ -113,6 +114,7 @@ void FrontDaemon::close_api(bool all_ended) {
     log::logger("front").warn("calls were still running after {} s; they are ended",
                               config_->server.drain_seconds);
     exit_code_ = ExitCode::kCutShort;
+    core_.end_all(error(StatusCode::kUnavailable, "the daemon has stopped before this call ended"));
   }
   // The api waits for its calls, and those may wait for this thread: so another one does the
   // waiting.

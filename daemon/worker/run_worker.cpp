@@ -1,16 +1,16 @@
 #include "daemon/worker/run_worker.h"
 
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
 #include <csignal>
 #include <cstdio>
 
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/io_context.hpp>
+#include <sys/socket.h>
+#include <unistd.h>
+
 #include "common/log/log.h"
-#include "daemon/worker/host/worker_host.h"
 #include "daemon/worker/host/open_engine.h"
+#include "daemon/worker/host/worker_host.h"
 
 namespace luna::worker {
 namespace {
@@ -23,8 +23,8 @@ bool is_unix_socket(int fd) {
   return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) == 0 && domain == AF_UNIX;
 }
 
-/// A terminal's Ctrl-C and a service manager's SIGTERM go to every process of the group; the front decides what they
-/// mean, and drains its workers or closes their sockets.
+/// A terminal's Ctrl-C and a service manager's SIGTERM go to every process of the group; the front
+/// decides what they mean, and drains its workers or closes their sockets.
 void leave_signals_to_front() {
   for (int signal : {SIGINT, SIGTERM, SIGPIPE}) std::signal(signal, SIG_IGN);
 }
@@ -32,13 +32,16 @@ void leave_signals_to_front() {
 }  // namespace
 
 int run_worker(const WorkerOptions& options) {
-  if (const Status status = log::init(options.log_level, options.log_file, "luna-worker"); !status.ok()) {
+  if (const Status status = log::init(options.log_level, options.log_file, "luna-worker");
+      !status.ok()) {
     std::fprintf(stderr, "luna-worker: %s\n", status.to_string().c_str());
     return kBadUsage;
   }
   if (!is_unix_socket(options.control_fd)) {
-    std::fprintf(stderr, "luna-worker: --control-fd %d: expected a connected unix socket (lunad passes it)\n",
-                 options.control_fd);
+    std::fprintf(
+        stderr,
+        "luna-worker: --control-fd %d: expected a connected unix socket (lunad passes it)\n",
+        options.control_fd);
     return kBadUsage;
   }
   leave_signals_to_front();

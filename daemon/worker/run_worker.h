@@ -10,9 +10,9 @@ struct WorkerOptions {
   std::string log_file;
 };
 
-/// Serves the front at the other end of options.control_fd until it says drain, or is gone; then the process
-/// ends. Returns an exit code only when serving could not begin: 2 for a descriptor that is no socket or a
-/// bad log option.
+/// Serves the front at the other end of options.control_fd until it says drain, or is gone; then
+/// the process ends. Returns an exit code only when serving could not begin: 2 for a descriptor
+/// that is no socket or a bad log option.
 int run_worker(const WorkerOptions& options);
 
 }  // namespace luna::worker

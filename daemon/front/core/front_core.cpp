@@ -46,7 +46,7 @@ FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock) {
 }
 
 FrontCore::~FrontCore() {
-  impl_->flow->abandon_all(error(StatusCode::kUnavailable, "the daemon has stopped"));
+  end_all(error(StatusCode::kUnavailable, "the daemon has stopped"));
 }
 
 // --- workflows ---
@@ -198,6 +198,8 @@ void FrontCore::drain(std::function<void()> idle) {
   if (idle) impl_->state->when_idle.push_back(std::move(idle));
   impl_->flow->notice_idle(after);
 }
+
+void FrontCore::end_all(const Status& why) { impl_->flow->abandon_all(why); }
 
 void FrontCore::tick() {
   Deferred after;

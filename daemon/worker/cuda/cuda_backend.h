@@ -7,12 +7,14 @@
 
 namespace luna::worker {
 
-/// What libluna_cuda.so does for a worker beyond registering libtorch's CUDA kernels. Plain types only, so that
-/// neither side needs the other's headers. Methods throw nothing; a failed CUDA call is a Status.
+/// What libluna_cuda.so does for a worker beyond registering libtorch's CUDA kernels. Plain types
+/// only, so that neither side needs the other's headers. Methods throw nothing; a failed CUDA call
+/// is a Status.
 class CudaBackend {
  public:
   struct Memory {
-    std::uint64_t free_bytes = 0;    ///< the driver's free memory plus what libtorch has cached and unused
+    std::uint64_t free_bytes =
+        0;  ///< the driver's free memory plus what libtorch has cached and unused
     std::uint64_t total_bytes = 0;
     std::uint64_t in_use_bytes = 0;  ///< held by tensors of this process
     std::uint64_t peak_bytes = 0;    ///< the largest in_use_bytes since the start
@@ -36,9 +38,9 @@ class CudaBackend {
 inline constexpr int kCudaModuleVersion = 1;
 
 /// Opens libluna_cuda.so (once a process; it stays open) and checks that device `device` is there.
-/// `module_path`: empty for the file beside the executable. NOT_FOUND when the file is not there, or
-/// cannot be loaded; FAILED_PRECONDITION without a driver, for a device beyond the count, or a module of another version.
-/// The object lives as long as the process.
+/// `module_path`: empty for the file beside the executable. NOT_FOUND when the file is not there,
+/// or cannot be loaded; FAILED_PRECONDITION without a driver, for a device beyond the count, or a
+/// module of another version. The object lives as long as the process.
 Result<CudaBackend*> open_cuda(int device, const std::string& module_path = {});
 
 /// The number in "cuda:<n>" ("cuda" alone is 0). INVALID_ARGUMENT for anything else.

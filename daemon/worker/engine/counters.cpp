@@ -5,7 +5,9 @@
 namespace luna::worker {
 namespace {
 
-std::int64_t now_ns() { return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1); }
+std::int64_t now_ns() {
+  return std::chrono::steady_clock::now().time_since_epoch() / std::chrono::nanoseconds(1);
+}
 
 }  // namespace
 
@@ -24,9 +26,9 @@ void Counters::started(std::chrono::duration<double> queued) {
 void Counters::ended(Ending ending, bool was_started) {
   std::lock_guard lock(mutex_);
   --(was_started ? report_.jobs_running : report_.jobs_queued);
-  ++(ending == Ending::kDone       ? report_.jobs_done
-     : ending == Ending::kFailed   ? report_.jobs_failed
-                                   : report_.jobs_cancelled);
+  ++(ending == Ending::kDone     ? report_.jobs_done
+     : ending == Ending::kFailed ? report_.jobs_failed
+                                 : report_.jobs_cancelled);
 }
 
 void Counters::forward(const std::string& kind, int rows, double seconds) {
@@ -48,7 +50,8 @@ WorkerReport Counters::snapshot() const {
     report = report_;
   }
   if (const std::int64_t began = step_began_ns_; began != 0) {
-    report.step_in_progress_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(0, now_ns() - began) / 1'000'000);
+    report.step_in_progress_ms =
+        static_cast<std::uint64_t>(std::max<std::int64_t>(0, now_ns() - began) / 1'000'000);
   }
   return report;
 }

@@ -1,9 +1,9 @@
 #include "daemon/worker/engine/denoise_task.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "daemon/worker/ops/torch_call.h"
 
@@ -16,13 +16,17 @@ constexpr std::size_t kMaxRows = 256;
 
 DenoiseTask::DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,
                          std::shared_ptr<const DenoisingModel> model)
-    : services_(services), ticket_(std::move(ticket)), request_(std::move(request)), model_(std::move(model)) {}
+    : services_(services),
+      ticket_(std::move(ticket)),
+      request_(std::move(request)),
+      model_(std::move(model)) {}
 
 DenoiseTask::~DenoiseTask() { services_.rows.drop(this); }
 
 Status DenoiseTask::start() {
   if (request_.rows.empty() || request_.rows.size() > kMaxRows) {
-    return error(StatusCode::kInvalidArgument, "rows: expected 1..{}, found {}", kMaxRows, request_.rows.size());
+    return error(StatusCode::kInvalidArgument, "rows: expected 1..{}, found {}", kMaxRows,
+                 request_.rows.size());
   }
   LUNA_ASSIGN_OR_RETURN(sampling_, sampling_of(model_->traits()));
   rows_.resize(request_.rows.size());
@@ -32,7 +36,8 @@ Status DenoiseTask::start() {
     prepared.push_back(std::move(row));
   }
   missing_ = prepared.size();
-  for (std::size_t i = 0; i < prepared.size(); ++i) services_.rows.add(this, i, std::move(prepared[i]));
+  for (std::size_t i = 0; i < prepared.size(); ++i)
+    services_.rows.add(this, i, std::move(prepared[i]));
   return {};
 }
 
@@ -44,33 +49,42 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
                  row.extras.begin()->first);
   }
   if (!row.loras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}", what,
-                 row.loras.front().path);
+    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}",
+                 what, row.loras.front().path);
   }
   if (!std::isfinite(row.sigma) || row.sigma < 0) {
-    return error(StatusCode::kInvalidArgument, "{}.sigma: expected a finite number of 0 or more, found {}", what,
-                 row.sigma);
+    return error(StatusCode::kInvalidArgument,
+                 "{}.sigma: expected a finite number of 0 or more, found {}", what, row.sigma);
   }
   const ConditioningEntry& entry_asked = row.conditioning;
   if (entry_asked.strength != 1 || entry_asked.start_percent != 0 || entry_asked.end_percent != 1) {
-    return error(StatusCode::kInvalidArgument,
-                 "{}.conditioning: one evaluation takes strength 1 and the range 0..1, found {} and {}..{}", what,
-                 entry_asked.strength, entry_asked.start_percent, entry_asked.end_percent);
+    return error(
+        StatusCode::kInvalidArgument,
+        "{}.conditioning: one evaluation takes strength 1 and the range 0..1, found {} and {}..{}",
+        what, entry_asked.strength, entry_asked.start_percent, entry_asked.end_percent);
   }
-  LUNA_ASSIGN_OR_RETURN(const at::Tensor x, latent_row(row.x, what + ".x", model_->traits().latent_channels));
-  LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry, active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_));
-  const std::uint64_t needed = model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
-                                                        static_cast<int>(entry.context.size(1)));
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
+                        latent_row(row.x, what + ".x", model_->traits().latent_channels));
+  LUNA_ASSIGN_OR_RETURN(
+      const ActiveEntry entry,
+      active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_));
+  const std::uint64_t needed =
+      model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
+                               static_cast<int>(entry.context.size(1)));
   if (const std::uint64_t free = services_.free_bytes(); needed > free) {
-    return error(StatusCode::kResourceExhausted, "{}.x: {} needs about {} MiB for one evaluation, {} MiB are free", what,
+    return error(StatusCode::kResourceExhausted,
+                 "{}.x: {} needs about {} MiB for one evaluation, {} MiB are free", what,
                  row.x.spec.to_string(), needed >> 20, free >> 20);
   }
   return torch_call(what, [&] {
     rows_[index].sigma = row.sigma;
     rows_[index].x = x.unsqueeze(0).to(model_->device());
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
-    return ModelRow{model_.get(), sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
-                    static_cast<float>(sampling_->timestep(row.sigma)), entry.context, {}};
+    return ModelRow{model_.get(),
+                    sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
+                    static_cast<float>(sampling_->timestep(row.sigma)),
+                    entry.context,
+                    {}};
   });
 }
 
@@ -95,10 +109,12 @@ Result<JobReply> DenoiseTask::make_reply() {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {
       return error(StatusCode::kInvalidArgument,
-                   "rows[{}], sigma {:.6g}: the model's prediction has NaN or infinite values", i, row.sigma);
+                   "rows[{}], sigma {:.6g}: the model's prediction has NaN or infinite values", i,
+                   row.sigma);
     }
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
-    const at::Tensor x0 = sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
+    const at::Tensor x0 =
+        sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
     LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
     reply.denoised.push_back(std::move(denoised));
   }

@@ -9,8 +9,8 @@
 
 namespace luna::worker {
 
-/// One evaluation for each row of a DenoiseRequest, through the same batcher as whole trajectories. Rows may differ
-/// in shape and sigma.
+/// One evaluation for each row of a DenoiseRequest, through the same batcher as whole trajectories.
+/// Rows may differ in shape and sigma.
 class DenoiseTask final : public Task, private RowSink {
  public:
   DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,

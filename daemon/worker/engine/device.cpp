@@ -1,10 +1,10 @@
 #include "daemon/worker/engine/device.h"
 
-#include <ATen/Parallel.h>
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <thread>
+
+#include <ATen/Parallel.h>
+#include <fmt/format.h>
 
 #include "common/log/log.h"
 #include "daemon/worker/engine/memory.h"
@@ -18,12 +18,14 @@ constexpr int kMaxThreads = 1024;
 
 Result<ComputeDevice> ComputeDevice::open(const WorkerSettings& settings) {
   if (settings.threads < 0 || settings.threads > kMaxThreads) {
-    return error(StatusCode::kInvalidArgument, "threads: expected 0..{}, found {}", kMaxThreads, settings.threads);
+    return error(StatusCode::kInvalidArgument, "threads: expected 0..{}, found {}", kMaxThreads,
+                 settings.threads);
   }
   const int cores = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
   const int threads = settings.threads > 0 ? settings.threads : cores;
   if (settings.device == "cpu") {
-    return ComputeDevice(at::kCPU, threads, nullptr, fmt::format("cpu ({} thread{})", threads, threads == 1 ? "" : "s"));
+    return ComputeDevice(at::kCPU, threads, nullptr,
+                         fmt::format("cpu ({} thread{})", threads, threads == 1 ? "" : "s"));
   }
   LUNA_ASSIGN_OR_RETURN(const int index, cuda_index(settings.device));
   LUNA_ASSIGN_OR_RETURN(CudaBackend* const cuda, open_cuda(index));

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <string>
+
+#include <ATen/ATen.h>
 
 #include "common/types/worker_settings.h"
 #include "daemon/worker/cuda/cuda_backend.h"

@@ -1,11 +1,10 @@
 #include "daemon/worker/engine/device_engine.h"
 
-#include <pthread.h>
-
-#include <c10/core/InferenceMode.h>
-
 #include <algorithm>
 #include <utility>
+
+#include <c10/core/InferenceMode.h>
+#include <pthread.h>
 
 #include "common/log/log.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -15,12 +14,13 @@ namespace {
 
 constexpr std::size_t kMaxWaitingTexts = 1024;
 
-RowBatcher::Options batcher_options(const WorkerSettings& settings, const ComputeDevice& device, Counters& counters,
-                                    FairShare& share) {
+RowBatcher::Options batcher_options(const WorkerSettings& settings, const ComputeDevice& device,
+                                    Counters& counters, FairShare& share) {
   RowBatcher::Options options;
   options.max_rows = std::max(1, settings.max_rows_per_forward);
   options.activation_budget = [&device] { return device.free_bytes(); };
-  options.on_forward = [&](int rows, double seconds, const std::map<std::string, int>& by_workflow) {
+  options.on_forward = [&](int rows, double seconds,
+                           const std::map<std::string, int>& by_workflow) {
     counters.forward("unet", rows, seconds);
     for (const auto& [workflow, own] : by_workflow) share.charge(workflow, seconds * own / rows);
   };
@@ -30,8 +30,8 @@ RowBatcher::Options batcher_options(const WorkerSettings& settings, const Comput
 }  // namespace
 
 DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
-                           std::unique_ptr<const ClipTokenizer> tokenizer, std::unique_ptr<ModelSource> source,
-                           BytesMaker make_bytes)
+                           std::unique_ptr<const ClipTokenizer> tokenizer,
+                           std::unique_ptr<ModelSource> source, BytesMaker make_bytes)
     : settings_(settings),
       device_(std::move(device)),
       tokenizer_(std::move(tokenizer)),
@@ -72,8 +72,9 @@ void DeviceEngine::run(Job job, JobEvents events) {
     if (draining_) {
       refused = error(StatusCode::kUnavailable, "the worker is draining and takes no new jobs");
     } else if (admitted_.size() >= settings_.max_queued_jobs) {
-      refused = error(StatusCode::kResourceExhausted, "the worker's queue is full: {} jobs of at most {}",
-                      admitted_.size(), settings_.max_queued_jobs);
+      refused =
+          error(StatusCode::kResourceExhausted, "the worker's queue is full: {} jobs of at most {}",
+                admitted_.size(), settings_.max_queued_jobs);
     } else if (!admitted_.insert(job.id).second) {
       refused = error(StatusCode::kAlreadyExists, "job {} is running already", job.id.value);
     }
@@ -119,14 +120,16 @@ void DeviceEngine::loop() {
   const c10::InferenceMode inference;
   device_.prepare_thread();
   while (!stopping_) {
-    const Deadline now_or_later = has_device_work() ? Deadline::after(std::chrono::nanoseconds(0)) : next_deadline();
+    const Deadline now_or_later =
+        has_device_work() ? Deadline::after(std::chrono::nanoseconds(0)) : next_deadline();
     for (Inbox::Call& call : inbox_.take(now_or_later)) call();
     end_expired();
     if (stopping_) break;
     if (has_device_work()) run_device_work();
     collect();
   }
-  while (!live_.empty()) end(live_.begin()->first, error(StatusCode::kUnavailable, "the worker is shutting down"));
+  while (!live_.empty())
+    end(live_.begin()->first, error(StatusCode::kUnavailable, "the worker is shutting down"));
   const Status status = torch_call("finishing the device's work", [&] { pacer_.finish(); });
   if (!status.ok()) log::logger("engine").error("{}", status.to_string());
 }
@@ -137,18 +140,21 @@ DeviceEngine::LiveJob* DeviceEngine::most_urgent_item() {
   LiveJob* best = nullptr;
   for (const auto& [id, live] : live_) {
     if (!live->task || !live->task->has_item()) continue;
-    if (!best || live->ticket.urgency(fair_share_) < best->ticket.urgency(fair_share_)) best = live.get();
+    if (!best || live->ticket.urgency(fair_share_) < best->ticket.urgency(fair_share_))
+      best = live.get();
   }
   return best;
 }
 
-/// Rows and single items take turns, so that neither holds up the other; a higher priority goes first.
+/// Rows and single items take turns, so that neither holds up the other; a higher priority goes
+/// first.
 void DeviceEngine::run_device_work() {
   LiveJob* const item = most_urgent_item();
   const std::optional<Urgency> rows = rows_.most_urgent();
   bool take_item = item != nullptr;
   if (item && rows) {
-    take_item = item->ticket.priority == rows->priority ? !item_went_last_ : item->ticket.priority < rows->priority;
+    take_item = item->ticket.priority == rows->priority ? !item_went_last_
+                                                        : item->ticket.priority < rows->priority;
   }
   item_went_last_ = take_item;
   counters_.step_begins();
@@ -185,7 +191,8 @@ void DeviceEngine::end_expired() {
   for (const auto& [id, live] : live_) {
     if (live->job.deadline.expired()) expired.push_back(id);
   }
-  for (JobId id : expired) end(id, error(StatusCode::kDeadlineExceeded, "the job's deadline has passed"));
+  for (JobId id : expired)
+    end(id, error(StatusCode::kDeadlineExceeded, "the job's deadline has passed"));
 }
 
 Deadline DeviceEngine::next_deadline() const {
@@ -215,9 +222,10 @@ void DeviceEngine::end(JobId id, Result<JobReply> result) {
 
 void DeviceEngine::answer(LiveJob& live, Result<JobReply> result) {
   const StatusCode code = result.status().code();
-  counters_.ended(result.ok()                                                              ? Counters::Ending::kDone
-                  : code == StatusCode::kCancelled || code == StatusCode::kDeadlineExceeded ? Counters::Ending::kCancelled
-                                                                                            : Counters::Ending::kFailed,
+  counters_.ended(result.ok() ? Counters::Ending::kDone
+                  : code == StatusCode::kCancelled || code == StatusCode::kDeadlineExceeded
+                      ? Counters::Ending::kCancelled
+                      : Counters::Ending::kFailed,
                   live.started);
   {
     std::lock_guard lock(admission_);

@@ -25,12 +25,14 @@
 
 namespace luna::worker {
 
-/// The Engine: a device thread that owns all tasks, the row batcher and the order in which work goes to the
-/// device. Models are loaded and prompts tokenised on threads of their own, whose results come in by the inbox.
+/// The Engine: a device thread that owns all tasks, the row batcher and the order in which work
+/// goes to the device. Models are loaded and prompts tokenised on threads of their own, whose
+/// results come in by the inbox.
 class DeviceEngine final : public Engine {
  public:
-  DeviceEngine(const WorkerSettings& settings, ComputeDevice device, std::unique_ptr<const ClipTokenizer> tokenizer,
-               std::unique_ptr<ModelSource> source, BytesMaker make_bytes);
+  DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
+               std::unique_ptr<const ClipTokenizer> tokenizer, std::unique_ptr<ModelSource> source,
+               BytesMaker make_bytes);
   ~DeviceEngine() override;
 
   void run(Job job, JobEvents events) override;
@@ -45,9 +47,9 @@ class DeviceEngine final : public Engine {
     JobEvents events;
     TaskTicket ticket;
     std::chrono::steady_clock::time_point accepted;
-    bool started = false;             ///< its first device work began
-    ModelHandle model;                ///< pinned while the job lives
-    std::unique_ptr<Task> task;       ///< after `model`: goes first
+    bool started = false;        ///< its first device work began
+    ModelHandle model;           ///< pinned while the job lives
+    std::unique_ptr<Task> task;  ///< after `model`: goes first
   };
 
   // On the device thread:
@@ -66,7 +68,8 @@ class DeviceEngine final : public Engine {
   void encode_tokens(LiveJob& live);
   /// Gets the slot's model and goes on with `then`, unless the job has ended by then.
   void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
-  void with_model(LiveJob& live, Slot slot, const ModelRef& model, std::function<void(LiveJob&)> then);
+  void with_model(LiveJob& live, Slot slot, const ModelRef& model,
+                  std::function<void(LiveJob&)> then);
   /// Tokenises on the text thread and goes on with `then`.
   void with_tokens(LiveJob& live, const std::string& text, std::size_t width,
                    std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then);

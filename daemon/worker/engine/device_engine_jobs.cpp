@@ -22,12 +22,14 @@ std::shared_ptr<const Model> model_as(const ModelHandle& handle) {
 
 Status refuse_loras(const std::vector<LoraRef>& loras) {
   if (loras.empty()) return {};
-  return error(StatusCode::kUnimplemented, "loras is not served by this version, found {}", loras.front().path);
+  return error(StatusCode::kUnimplemented, "loras is not served by this version, found {}",
+               loras.front().path);
 }
 
 }  // namespace
 
-void DeviceEngine::accept(Job job, JobEvents events, std::chrono::steady_clock::time_point accepted) {
+void DeviceEngine::accept(Job job, JobEvents events,
+                          std::chrono::steady_clock::time_point accepted) {
   const JobId id = job.id;
   auto owned = std::make_unique<LiveJob>();
   LiveJob& live = *owned;
@@ -38,7 +40,8 @@ void DeviceEngine::accept(Job job, JobEvents events, std::chrono::steady_clock::
   live_.emplace(id, std::move(owned));
   fair_share_.enter(live.ticket.workflow);
   if (live.job.deadline.expired()) {
-    return end(id, error(StatusCode::kDeadlineExceeded, "the job's deadline passed before it began"));
+    return end(id,
+               error(StatusCode::kDeadlineExceeded, "the job's deadline passed before it began"));
   }
   begin(live);
 }
@@ -50,22 +53,25 @@ void DeviceEngine::begin(LiveJob& live) {
 void DeviceEngine::with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then) {
   const auto model = live.job.models.slots.find(slot);
   if (model == live.job.models.slots.end()) {
-    return end(live.job.id, error(StatusCode::kFailedPrecondition, "{} needs a {}, and the workflow's model set has none",
+    return end(live.job.id, error(StatusCode::kFailedPrecondition,
+                                  "{} needs a {}, and the workflow's model set has none",
                                   job_kind(live.job.request), slot_name(slot)));
   }
   with_model(live, slot, model->second, std::move(then));
 }
 
-void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model, std::function<void(LiveJob&)> then) {
-  residency_->acquire(slot, model, [this, id = live.job.id, then = std::move(then)](Result<ModelHandle> handle) {
-    inbox_.post([this, id, then, handle = std::move(handle)] {
-      LiveJob* const live = find(id);
-      if (!live) return;
-      if (!handle.ok()) return end(id, handle.status());
-      live->model = *handle;
-      then(*live);
-    });
-  });
+void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
+                              std::function<void(LiveJob&)> then) {
+  residency_->acquire(slot, model,
+                      [this, id = live.job.id, then = std::move(then)](Result<ModelHandle> handle) {
+                        inbox_.post([this, id, then, handle = std::move(handle)] {
+                          LiveJob* const live = find(id);
+                          if (!live) return;
+                          if (!handle.ok()) return end(id, handle.status());
+                          live->model = *handle;
+                          then(*live);
+                        });
+                      });
 }
 
 void DeviceEngine::with_tokens(LiveJob& live, const std::string& text, std::size_t width,
@@ -73,13 +79,16 @@ void DeviceEngine::with_tokens(LiveJob& live, const std::string& text, std::size
   const JobId id = live.job.id;
   const Status posted = text_thread_->post([this, id, text, width, then = std::move(then)] {
     ClipTokenizer::Options options;
-    options.embeddings = [this, width](std::string_view name) -> std::optional<EmbeddingShelf::Vectors> {
+    options.embeddings = [this,
+                          width](std::string_view name) -> std::optional<EmbeddingShelf::Vectors> {
       auto found = embeddings_.find(name, width);
       if (found.ok()) return std::move(found).value();
-      if (found.status().code() != StatusCode::kNotFound) log::logger("engine").warn("{}", found.status().to_string());
+      if (found.status().code() != StatusCode::kNotFound)
+        log::logger("engine").warn("{}", found.status().to_string());
       return std::nullopt;
     };
-    auto tokens = torch_call("tokenising a prompt", [&] { return tokenizer_->tokenize(text, options); });
+    auto tokens =
+        torch_call("tokenising a prompt", [&] { return tokenizer_->tokenize(text, options); });
     inbox_.post([this, id, then, tokens = std::move(tokens)]() mutable {
       LiveJob* const live = find(id);
       if (!live) return;
@@ -102,12 +111,14 @@ void DeviceEngine::start_task(LiveJob& live, std::unique_ptr<Task> task) {
 void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
   const auto tokenize = [this, text = request.text](LiveJob& job, std::size_t width) {
     with_tokens(job, text, width, [this](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
-      end(ready.job.id, JobReply(TokenizeReply{{{"l", std::move(tokens.chunks)}}, std::move(tokens.warnings)}));
+      end(ready.job.id,
+          JobReply(TokenizeReply{{{"l", std::move(tokens.chunks)}}, std::move(tokens.warnings)}));
     });
   };
   // Only an embedding's vectors depend on the encoder.
   const bool names_embedding = request.text.find("embedding:") != std::string::npos;
-  if (!names_embedding || !live.job.models.slots.contains(Slot::kClipL)) return tokenize(live, kUsualWidth);
+  if (!names_embedding || !live.job.models.slots.contains(Slot::kClipL))
+    return tokenize(live, kUsualWidth);
   with_model(live, Slot::kClipL, [tokenize](LiveJob& ready) {
     const auto encoder = model_as<TextEncoder>(ready.model);
     tokenize(ready, encoder ? static_cast<std::size_t>(encoder->width()) : kUsualWidth);
@@ -115,25 +126,29 @@ void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
 }
 
 void DeviceEngine::begin_request(LiveJob& live, EncodeTextRequest& request) {
-  if (const Status refused = refuse_loras(request.loras); !refused.ok()) return end(live.job.id, refused);
+  if (const Status refused = refuse_loras(request.loras); !refused.ok())
+    return end(live.job.id, refused);
   with_model(live, Slot::kClipL, [this](LiveJob& ready) { encode_tokens(ready); });
 }
 
 void DeviceEngine::encode_tokens(LiveJob& live) {
   auto encoder = model_as<TextEncoder>(live.model);
-  if (!encoder) return end(live.job.id, error(StatusCode::kInternal, "the clip_l slot holds no text encoder"));
+  if (!encoder)
+    return end(live.job.id, error(StatusCode::kInternal, "the clip_l slot holds no text encoder"));
   auto& request = std::get<EncodeTextRequest>(live.job.request);
   if (!request.tokens.empty()) {
-    return start_task(live, std::make_unique<EncodeTextTask>(services_, live.ticket, std::move(request),
-                                                             std::vector<std::string>(), std::move(encoder)));
+    return start_task(
+        live, std::make_unique<EncodeTextTask>(services_, live.ticket, std::move(request),
+                                               std::vector<std::string>(), std::move(encoder)));
   }
   const auto width = static_cast<std::size_t>(encoder->width());
-  with_tokens(live, request.text, width, [this, encoder](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
-    auto& text = std::get<EncodeTextRequest>(ready.job.request);
-    text.tokens[encoder->token_key()] = std::move(tokens.chunks);
-    start_task(ready, std::make_unique<EncodeTextTask>(services_, ready.ticket, std::move(text),
-                                                       std::move(tokens.warnings), encoder));
-  });
+  with_tokens(
+      live, request.text, width, [this, encoder](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
+        auto& text = std::get<EncodeTextRequest>(ready.job.request);
+        text.tokens[encoder->token_key()] = std::move(tokens.chunks);
+        start_task(ready, std::make_unique<EncodeTextTask>(services_, ready.ticket, std::move(text),
+                                                           std::move(tokens.warnings), encoder));
+      });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, VaeEncodeRequest&) {
@@ -141,7 +156,8 @@ void DeviceEngine::begin_request(LiveJob& live, VaeEncodeRequest&) {
     auto vae = model_as<Vae>(ready.model);
     if (!vae) return end(ready.job.id, error(StatusCode::kInternal, "the vae slot holds no VAE"));
     start_task(ready, make_vae_encode_task(services_, ready.ticket,
-                                           std::move(std::get<VaeEncodeRequest>(ready.job.request)), std::move(vae)));
+                                           std::move(std::get<VaeEncodeRequest>(ready.job.request)),
+                                           std::move(vae)));
   });
 }
 
@@ -150,37 +166,43 @@ void DeviceEngine::begin_request(LiveJob& live, VaeDecodeRequest&) {
     auto vae = model_as<Vae>(ready.model);
     if (!vae) return end(ready.job.id, error(StatusCode::kInternal, "the vae slot holds no VAE"));
     start_task(ready, make_vae_decode_task(services_, ready.ticket,
-                                           std::move(std::get<VaeDecodeRequest>(ready.job.request)), std::move(vae)));
+                                           std::move(std::get<VaeDecodeRequest>(ready.job.request)),
+                                           std::move(vae)));
   });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, DenoiseRequest&) {
   with_model(live, Slot::kUNet, [this](LiveJob& ready) {
     auto unet = model_as<DenoisingModel>(ready.model);
-    if (!unet) return end(ready.job.id, error(StatusCode::kInternal, "the unet slot holds no denoising model"));
-    start_task(ready, std::make_unique<DenoiseTask>(services_, ready.ticket,
-                                                    std::move(std::get<DenoiseRequest>(ready.job.request)),
-                                                    std::move(unet)));
+    if (!unet)
+      return end(ready.job.id,
+                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
+    start_task(ready, std::make_unique<DenoiseTask>(
+                          services_, ready.ticket,
+                          std::move(std::get<DenoiseRequest>(ready.job.request)), std::move(unet)));
   });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, SampleRequest&) {
   with_model(live, Slot::kUNet, [this](LiveJob& ready) {
     auto unet = model_as<DenoisingModel>(ready.model);
-    if (!unet) return end(ready.job.id, error(StatusCode::kInternal, "the unet slot holds no denoising model"));
-    start_task(ready, std::make_unique<SampleTask>(services_, ready.ticket,
-                                                   std::move(std::get<SampleRequest>(ready.job.request)),
-                                                   std::move(unet)));
+    if (!unet)
+      return end(ready.job.id,
+                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
+    start_task(ready, std::make_unique<SampleTask>(
+                          services_, ready.ticket,
+                          std::move(std::get<SampleRequest>(ready.job.request)), std::move(unet)));
   });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {
-  residency_->inspect(request.path, [this, id = live.job.id](Result<std::vector<ComponentInfo>> found) {
-    inbox_.post([this, id, found = std::move(found)]() mutable {
-      if (!found.ok()) return end(id, found.status());
-      end(id, JobReply(InspectModelReply{std::move(found).value()}));
-    });
-  });
+  residency_->inspect(request.path,
+                      [this, id = live.job.id](Result<std::vector<ComponentInfo>> found) {
+                        inbox_.post([this, id, found = std::move(found)]() mutable {
+                          if (!found.ok()) return end(id, found.status());
+                          end(id, JobReply(InspectModelReply{std::move(found).value()}));
+                        });
+                      });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, LoadModelRequest& request) {

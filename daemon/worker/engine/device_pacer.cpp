@@ -1,8 +1,8 @@
 #include "daemon/worker/engine/device_pacer.h"
 
-#include <c10/core/impl/VirtualGuardImpl.h>
-
 #include <utility>
+
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 namespace luna::worker {
 
@@ -26,7 +26,8 @@ void DevicePacer::run(const std::function<void()>& work, Finished finished) {
 }
 
 void DevicePacer::finish() {
-  for (std::size_t i = 0; i < in_flight_.size(); ++i) wait_for(in_flight_[(next_ + i) % in_flight_.size()]);
+  for (std::size_t i = 0; i < in_flight_.size(); ++i)
+    wait_for(in_flight_[(next_ + i) % in_flight_.size()]);
 }
 
 void DevicePacer::wait_for(std::optional<InFlight>& piece) {

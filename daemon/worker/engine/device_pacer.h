@@ -1,17 +1,17 @@
 #pragma once
 
-#include <ATen/ATen.h>
-#include <c10/core/Event.h>
-
 #include <array>
 #include <chrono>
 #include <functional>
 #include <optional>
 
+#include <ATen/ATen.h>
+#include <c10/core/Event.h>
+
 namespace luna::worker {
 
-/// Keeps the host at most two pieces of work ahead of the device, and tells how long each took there.
-/// On CPU enqueued means finished, so it only measures. For the device thread.
+/// Keeps the host at most two pieces of work ahead of the device, and tells how long each took
+/// there. On CPU enqueued means finished, so it only measures. For the device thread.
 class DevicePacer {
  public:
   /// Told once a piece of work has finished, with its seconds on the device.
@@ -19,8 +19,8 @@ class DevicePacer {
 
   explicit DevicePacer(at::Device device) : device_(device) {}
 
-  /// Waits until at most one earlier piece is unfinished, then runs `work`, which enqueues. What `work` throws is
-  /// passed on, and `finished` is then not called.
+  /// Waits until at most one earlier piece is unfinished, then runs `work`, which enqueues. What
+  /// `work` throws is passed on, and `finished` is then not called.
   void run(const std::function<void()>& work, Finished finished);
   /// Waits for everything that was enqueued.
   void finish();

@@ -10,12 +10,14 @@
 
 namespace luna::worker {
 
-Result<std::unique_ptr<Engine>> Engine::open(const WorkerSettings& settings, BytesMaker make_bytes) {
+Result<std::unique_ptr<Engine>> Engine::open(const WorkerSettings& settings,
+                                             BytesMaker make_bytes) {
   return torch_call("opening the engine", [&]() -> Result<std::unique_ptr<Engine>> {
     LUNA_ASSIGN_OR_RETURN(ComputeDevice device, ComputeDevice::open(settings));
     LUNA_ASSIGN_OR_RETURN(auto tokenizer, ClipTokenizer::load(settings.clip_vocabulary));
-    return std::unique_ptr<Engine>(std::make_unique<DeviceEngine>(settings, std::move(device), std::move(tokenizer),
-                                                                  make_file_source(), std::move(make_bytes)));
+    return std::unique_ptr<Engine>(
+        std::make_unique<DeviceEngine>(settings, std::move(device), std::move(tokenizer),
+                                       make_file_source(), std::move(make_bytes)));
   });
 }
 

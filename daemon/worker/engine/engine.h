@@ -11,18 +11,19 @@
 
 namespace luna::worker {
 
-/// Runs jobs on one device: a device thread that alternates between resuming trajectories and running the
-/// next forward of the row batcher. Knows no ipc; a test uses it in its own process.
+/// Runs jobs on one device: a device thread that alternates between resuming trajectories and
+/// running the next forward of the row batcher. Knows no ipc; a test uses it in its own process.
 class Engine {
  public:
-  /// Opens the device and the tokenizer. Errors say what is missing. `make_bytes` makes the bytes of results.
+  /// Opens the device and the tokenizer. Errors say what is missing. `make_bytes` makes the bytes
+  /// of results.
   static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings,
                                               BytesMaker make_bytes = make_heap_bytes);
   /// Ends with the piece of work that runs; jobs that are left are answered with UNAVAILABLE.
   virtual ~Engine() = default;
 
-  /// Takes the job; its events come from the device thread, on_done exactly once. A job that is refused (queue
-  /// full, draining, a number in use) is answered at once on the calling thread.
+  /// Takes the job; its events come from the device thread, on_done exactly once. A job that is
+  /// refused (queue full, draining, a number in use) is answered at once on the calling thread.
   virtual void run(Job job, JobEvents events) = 0;
   /// Acts between evaluations: on_done with CANCELLED follows.
   virtual void cancel(JobId job) = 0;

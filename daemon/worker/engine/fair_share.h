@@ -5,8 +5,9 @@
 
 namespace luna::worker {
 
-/// Seconds of the device that each workflow with live jobs has had. One that comes (or comes back) begins with
-/// as much as the least served of the others, so that it neither waits for its past nor lives on its absence.
+/// Seconds of the device that each workflow with live jobs has had. One that comes (or comes back)
+/// begins with as much as the least served of the others, so that it neither waits for its past nor
+/// lives on its absence.
 class FairShare {
  public:
   void enter(const std::string& workflow);

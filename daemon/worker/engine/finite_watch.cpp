@@ -9,7 +9,8 @@ constexpr std::size_t kUnreadOnGpu = 8;
 
 }  // namespace
 
-void FiniteWatch::add(const std::vector<at::Tensor>& finite, std::vector<std::size_t> rows, double sigma, int step) {
+void FiniteWatch::add(const std::vector<at::Tensor>& finite, std::vector<std::size_t> rows,
+                      double sigma, int step) {
   if (!finite.empty()) unread_.push_back({at::stack(finite), std::move(rows), sigma, step});
 }
 

@@ -1,21 +1,23 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <optional>
 #include <string>
 #include <vector>
 
+#include <ATen/ATen.h>
+
 namespace luna::worker {
 
-/// Watches the results of one trajectory for NaN and infinity. On CPU every evaluation is looked at; on a GPU
-/// the flags are gathered on the device and read every few evaluations, so that the host does not wait for each.
+/// Watches the results of one trajectory for NaN and infinity. On CPU every evaluation is looked
+/// at; on a GPU the flags are gathered on the device and read every few evaluations, so that the
+/// host does not wait for each.
 class FiniteWatch {
  public:
   explicit FiniteWatch(at::Device device) : device_(device) {}
 
   /// One evaluation's flags (a bool each), the rows that they belong to, and its sigma.
-  void add(const std::vector<at::Tensor>& finite, std::vector<std::size_t> rows, double sigma, int step);
+  void add(const std::vector<at::Tensor>& finite, std::vector<std::size_t> rows, double sigma,
+           int step);
 
   struct Bad {
     std::size_t row = 0;

@@ -13,8 +13,8 @@ class ForwardCost {
   using Key = std::tuple<const void*, std::int64_t, std::int64_t>;
 
   void measured(const Key& key, int rows, double seconds);
-  /// Seconds of a forward of `rows` rows: as measured, between two measured ones a straight line, beyond them in
-  /// proportion; `rows` itself (an arbitrary unit) while nothing is known.
+  /// Seconds of a forward of `rows` rows: as measured, between two measured ones a straight line,
+  /// beyond them in proportion; `rows` itself (an arbitrary unit) while nothing is known.
   double predict(const Key& key, int rows) const;
 
  private:

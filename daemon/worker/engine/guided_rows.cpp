@@ -6,8 +6,8 @@
 
 namespace luna::worker {
 
-GuidedRows::GuidedRows(const SamplePlan& plan, const DenoisingModel& model, const at::Tensor& x, double sigma,
-                       bool wants_uncond)
+GuidedRows::GuidedRows(const SamplePlan& plan, const DenoisingModel& model, const at::Tensor& x,
+                       double sigma, bool wants_uncond)
     : plan_(plan), model_(model), sigma_(sigma), wants_uncond_(wants_uncond) {
   x_ = plan.mask.defined()
            ? inpaint_input(x, plan.mask, sigma, plan.inpaint_noise, plan.latent, *plan.sampling)
@@ -31,8 +31,11 @@ void GuidedRows::add_parts(Sign sign, bool wants_uncond) {
 
 ModelRow GuidedRows::model_row(std::size_t index) const {
   const Part& part = parts_[index];
-  return {&model_, scaled_.narrow(0, static_cast<std::int64_t>(part.row), 1),
-          static_cast<float>(plan_.sampling->timestep(sigma_)), part.entry->context, {}};
+  return {&model_,
+          scaled_.narrow(0, static_cast<std::int64_t>(part.row), 1),
+          static_cast<float>(plan_.sampling->timestep(sigma_)),
+          part.entry->context,
+          {}};
 }
 
 at::Tensor GuidedRows::mean_of(Sign sign, const at::Tensor& denoised) const {
@@ -63,7 +66,8 @@ GuidedRows::Denoised GuidedRows::combine(const std::vector<at::Tensor>& outputs)
   at::Tensor denoised;
   if (!parts_.empty()) {
     std::vector<at::Tensor> states;
-    for (const Part& part : parts_) states.push_back(x_.narrow(0, static_cast<std::int64_t>(part.row), 1));
+    for (const Part& part : parts_)
+      states.push_back(x_.narrow(0, static_cast<std::int64_t>(part.row), 1));
     const at::Tensor output = at::cat(outputs).to(at::kFloat);
     const at::Tensor sigmas = at::full({output.size(0)}, sigma_, x_.options());
     denoised = plan_.sampling->calculate_denoised(sigmas, output, at::cat(states));
@@ -80,10 +84,12 @@ GuidedRows::Denoised GuidedRows::combine(const std::vector<at::Tensor>& outputs)
       continue;
     }
     if (!negative.defined()) negative = mean_of(Sign::kNegative, denoised);
-    guided.push_back(cfg_combine(positive.narrow(0, at_row, 1), negative.narrow(0, at_row, 1), cfg));
+    guided.push_back(
+        cfg_combine(positive.narrow(0, at_row, 1), negative.narrow(0, at_row, 1), cfg));
   }
   result.guided = guided.size() == 1 ? guided.front() : at::cat(guided);
-  if (wants_uncond_) result.uncond = negative.defined() ? negative : mean_of(Sign::kNegative, denoised);
+  if (wants_uncond_)
+    result.uncond = negative.defined() ? negative : mean_of(Sign::kNegative, denoised);
   if (plan_.mask.defined()) result.guided = inpaint_output(result.guided, plan_.mask, plan_.latent);
   return result;
 }

@@ -1,17 +1,18 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "daemon/worker/engine/row_batcher.h"
 #include "daemon/worker/engine/sample_plan.h"
 
 namespace luna::worker {
 
-/// One evaluation of a trajectory as rows of the batcher, and back: for each row of the state one model row per
-/// active conditioning entry of either sign (reference: comfy/samplers.py:_calc_cond_batch, cfg_function,
-/// KSamplerX0Inpaint; comfy/model_base.py:_apply_model).
+/// One evaluation of a trajectory as rows of the batcher, and back: for each row of the state one
+/// model row per active conditioning entry of either sign (reference:
+/// comfy/samplers.py:_calc_cond_batch, cfg_function, KSamplerX0Inpaint;
+/// comfy/model_base.py:_apply_model).
 class GuidedRows {
  public:
   /// `x` [rows, C, h, w] f32, the sampler's state.

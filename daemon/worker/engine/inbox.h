@@ -9,15 +9,15 @@
 
 namespace luna::worker {
 
-/// What other threads want the device thread to do. Bounded by the jobs that may be live, each of which posts a
-/// few calls at most.
+/// What other threads want the device thread to do. Bounded by the jobs that may be live, each of
+/// which posts a few calls at most.
 class Inbox {
  public:
   using Call = std::function<void()>;
 
   void post(Call call);
-  /// Everything that has come. Waits for something until `until` when there is nothing; never for Deadline()s
-  /// that have passed.
+  /// Everything that has come. Waits for something until `until` when there is nothing; never for
+  /// Deadline()s that have passed.
   std::deque<Call> take(Deadline until);
 
  private:

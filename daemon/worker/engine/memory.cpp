@@ -1,11 +1,11 @@
 #include "daemon/worker/engine/memory.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <fstream>
 #include <optional>
 #include <string>
+
+#include <unistd.h>
 
 namespace luna::worker {
 namespace {
@@ -46,7 +46,9 @@ std::uint64_t available_by_control_group() {
 
 }  // namespace
 
-std::uint64_t available_host_bytes() { return std::min(available_by_meminfo(), available_by_control_group()); }
+std::uint64_t available_host_bytes() {
+  return std::min(available_by_meminfo(), available_by_control_group());
+}
 
 std::uint64_t resident_host_bytes() {
   std::ifstream file("/proc/self/statm");

@@ -4,8 +4,8 @@
 
 namespace luna::worker {
 
-/// Bytes that this process may still take: MemAvailable, or what is left of its control group's limit if that is
-/// less. UINT64_MAX where the system does not tell.
+/// Bytes that this process may still take: MemAvailable, or what is left of its control group's
+/// limit if that is less. UINT64_MAX where the system does not tell.
 std::uint64_t available_host_bytes();
 /// Resident bytes of this process; 0 where the system does not tell.
 std::uint64_t resident_host_bytes();

@@ -34,10 +34,13 @@ Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what)
     return error(StatusCode::kInvalidArgument, "{}: expected floating-point values, found {}", what,
                  tensor.spec.to_string());
   }
-  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats, torch_call(what, [&] { return host.to(at::kFloat); }));
-  LUNA_ASSIGN_OR_RETURN(const bool finite, torch_call(what, [&] { return floats.isfinite().all().item<bool>(); }));
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
+                        torch_call(what, [&] { return host.to(at::kFloat); }));
+  LUNA_ASSIGN_OR_RETURN(const bool finite,
+                        torch_call(what, [&] { return floats.isfinite().all().item<bool>(); }));
   if (!finite) {
-    return error(StatusCode::kInvalidArgument, "{}: expected finite values, found NaN or infinity", what);
+    return error(StatusCode::kInvalidArgument, "{}: expected finite values, found NaN or infinity",
+                 what);
   }
   return floats;
 }
@@ -47,7 +50,8 @@ Result<at::Tensor> latent_row(const TensorRef& tensor, std::string_view what, in
   const bool fits = shape.size() == 3 && shape[0] == channels && shape[1] >= 1 && shape[2] >= 1 &&
                     shape[1] <= kMaxLatentExtent && shape[2] <= kMaxLatentExtent;
   if (!fits) {
-    return error(StatusCode::kInvalidArgument, "{}: expected [{}, h, w] with h and w in 1..{}, found {}", what, channels,
+    return error(StatusCode::kInvalidArgument,
+                 "{}: expected [{}, h, w] with h and w in 1..{}, found {}", what, channels,
                  kMaxLatentExtent, tensor.spec.to_string());
   }
   return finite_floats(tensor, what);
@@ -55,33 +59,37 @@ Result<at::Tensor> latent_row(const TensorRef& tensor, std::string_view what, in
 
 Result<at::Tensor> mask_row(const TensorRef& tensor, std::string_view what, at::IntArrayRef nchw) {
   const auto& shape = tensor.spec.shape;
-  const bool fits = (shape.size() == 2 || (shape.size() == 3 && shape[0] == 1)) && tensor.spec.numel() > 0;
+  const bool fits =
+      (shape.size() == 2 || (shape.size() == 3 && shape[0] == 1)) && tensor.spec.numel() > 0;
   if (!fits) {
-    return error(StatusCode::kInvalidArgument, "{}: expected a mask [H, W] or [1, H, W], found {}", what,
-                 tensor.spec.to_string());
+    return error(StatusCode::kInvalidArgument, "{}: expected a mask [H, W] or [1, H, W], found {}",
+                 what, tensor.spec.to_string());
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor mask, finite_floats(tensor, what));
   return torch_call(what, [&] { return latent_mask(mask, nchw); });
 }
 
-Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what, const DenoisingModel& model,
-                                 const ModelSampling& sampling) {
+Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
+                                 const DenoisingModel& model, const ModelSampling& sampling) {
   LUNA_RETURN_IF_ERROR(check_served(entry, what));
   const auto& shape = entry.cross_attn.spec.shape;
   const int width = model.traits().context_width;
-  if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 || shape[1] > kMaxTokens || shape[2] != width) {
-    return error(StatusCode::kInvalidArgument, "{}.cross_attn: expected [1, 1..{}, {}], found {}", what, kMaxTokens,
-                 width, entry.cross_attn.spec.to_string());
+  if (shape.size() != 3 || shape[0] != 1 || shape[1] < 1 || shape[1] > kMaxTokens ||
+      shape[2] != width) {
+    return error(StatusCode::kInvalidArgument, "{}.cross_attn: expected [1, 1..{}, {}], found {}",
+                 what, kMaxTokens, width, entry.cross_attn.spec.to_string());
   }
   if (!std::isfinite(entry.strength) || !(entry.start_percent >= 0 && entry.end_percent <= 1)) {
     return error(StatusCode::kInvalidArgument,
-                 "{}: expected a finite strength and a range within 0..1, found {} and {}..{}", what, entry.strength,
-                 entry.start_percent, entry.end_percent);
+                 "{}: expected a finite strength and a range within 0..1, found {} and {}..{}",
+                 what, entry.strength, entry.start_percent, entry.end_percent);
   }
-  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats, finite_floats(entry.cross_attn, std::string(what) + ".cross_attn"));
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
+                        finite_floats(entry.cross_attn, std::string(what) + ".cross_attn"));
   ActiveEntry active;
-  LUNA_ASSIGN_OR_RETURN(active.context,
-                        torch_call(what, [&] { return floats.to(model.device(), model.compute_type()); }));
+  LUNA_ASSIGN_OR_RETURN(active.context, torch_call(what, [&] {
+                          return floats.to(model.device(), model.compute_type());
+                        }));
   active.strength = entry.strength;
   active.sigma_from = sampling.percent_to_sigma(entry.start_percent);
   active.sigma_to = sampling.percent_to_sigma(entry.end_percent);
@@ -90,8 +98,8 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
 
 Result<const ModelSampling*> sampling_of(const DenoiserTraits& traits) {
   if (traits.prediction != Prediction::kEps) {
-    return error(StatusCode::kUnimplemented, "family {}: its prediction type is not served by this version",
-                 traits.family);
+    return error(StatusCode::kUnimplemented,
+                 "family {}: its prediction type is not served by this version", traits.family);
   }
   static const std::unique_ptr<ModelSampling> eps = make_eps_sampling();
   return static_cast<const ModelSampling*>(eps.get());

@@ -10,7 +10,8 @@
 namespace luna::worker {
 namespace {
 
-// Contexts are repeated to a common multiple of at most this many times the shortest (as ComfyUI does).
+// Contexts are repeated to a common multiple of at most this many times the shortest (as ComfyUI
+// does).
 constexpr std::int64_t kMostRepeats = 4;
 // Rows of lower priority may make the urgent rows' forward this much slower.
 constexpr double kSlowdownForOthers = 1.25;
@@ -18,18 +19,22 @@ constexpr double kSlowdownForOthers = 1.25;
 ForwardCost::Key cost_key(const ModelRow& row) { return {row.model, row.x.size(2), row.x.size(3)}; }
 
 bool same_kind(const ModelRow& a, const ModelRow& b) {
-  if (a.model != b.model || a.x.sizes() != b.x.sizes() || a.extras.size() != b.extras.size()) return false;
-  return std::equal(a.extras.begin(), a.extras.end(), b.extras.begin(), [](const auto& left, const auto& right) {
-    return left.first == right.first && left.second.sizes() == right.second.sizes() &&
-           left.second.scalar_type() == right.second.scalar_type();
-  });
+  if (a.model != b.model || a.x.sizes() != b.x.sizes() || a.extras.size() != b.extras.size())
+    return false;
+  return std::equal(
+      a.extras.begin(), a.extras.end(), b.extras.begin(), [](const auto& left, const auto& right) {
+        return left.first == right.first && left.second.sizes() == right.second.sizes() &&
+               left.second.scalar_type() == right.second.scalar_type();
+      });
 }
 
 /// The tokens that all contexts of a group have after repeating; grows as rows join.
 class CommonTokens {
  public:
   explicit CommonTokens(const ModelRow& first)
-      : repeats_(first.model->traits().context_repeats), shortest_(first.context.size(1)), all_(shortest_) {}
+      : repeats_(first.model->traits().context_repeats),
+        shortest_(first.context.size(1)),
+        all_(shortest_) {}
 
   std::optional<std::int64_t> with(std::int64_t tokens) const {
     if (tokens == all_) return all_;
@@ -49,11 +54,14 @@ class CommonTokens {
   std::int64_t shortest_, all_;
 };
 
-at::Tensor stack_rows(const std::vector<at::Tensor>& rows) { return rows.size() == 1 ? rows.front() : at::cat(rows); }
+at::Tensor stack_rows(const std::vector<at::Tensor>& rows) {
+  return rows.size() == 1 ? rows.front() : at::cat(rows);
+}
 
 }  // namespace
 
-RowBatcher::RowBatcher(Options options, DevicePacer& pacer) : options_(std::move(options)), pacer_(pacer) {}
+RowBatcher::RowBatcher(Options options, DevicePacer& pacer)
+    : options_(std::move(options)), pacer_(pacer) {}
 
 void RowBatcher::add(RowSink* sink, std::size_t index, ModelRow row) {
   waiting_.push_back({sink, index, std::move(row)});
@@ -80,7 +88,8 @@ int RowBatcher::row_limit(const ForwardCost::Key& key) const {
 
 RowBatcher::Group RowBatcher::take_group() {
   std::map<const RowSink*, Urgency> urgencies;
-  for (const Waiting& waiting : waiting_) urgencies.try_emplace(waiting.sink, waiting.sink->urgency());
+  for (const Waiting& waiting : waiting_)
+    urgencies.try_emplace(waiting.sink, waiting.sink->urgency());
   std::vector<std::size_t> order(waiting_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -101,7 +110,8 @@ RowBatcher::Group RowBatcher::take_group() {
     const auto common = tokens.with(candidate.row.context.size(1));
     if (!common) continue;
     const int rows = static_cast<int>(chosen.size()) + 1;
-    if (head.model->activation_bytes(rows, static_cast<int>(head.x.size(2)), static_cast<int>(head.x.size(3)),
+    if (head.model->activation_bytes(rows, static_cast<int>(head.x.size(2)),
+                                     static_cast<int>(head.x.size(3)),
                                      static_cast<int>(*common)) > budget) {
       break;
     }
@@ -117,7 +127,8 @@ RowBatcher::Group RowBatcher::take_group() {
   Group group;
   for (std::size_t position : chosen) group.push_back(std::move(waiting_[position]));
   std::sort(chosen.begin(), chosen.end(), std::greater<>());
-  for (std::size_t position : chosen) waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(position));
+  for (std::size_t position : chosen)
+    waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(position));
   return group;
 }
 
@@ -162,19 +173,22 @@ void RowBatcher::run_group(Group group) {
         [&] {
           std::map<std::string, at::Tensor> stacked;
           for (const auto& [name, values] : extras) stacked[name] = stack_rows(values);
-          output = model.forward(stack_rows(xs), at::tensor(timesteps, at::kFloat).to(model.device()),
-                                 stack_rows(contexts), stacked);
+          output =
+              model.forward(stack_rows(xs), at::tensor(timesteps, at::kFloat).to(model.device()),
+                            stack_rows(contexts), stacked);
         },
         [this, key, rows, by_workflow](double seconds) {
           cost_.measured(key, rows, seconds);
           if (options_.on_forward) options_.on_forward(rows, seconds, by_workflow);
         });
-    TORCH_CHECK(output.dim() == 4 && output.size(0) == rows, "expected a result of ", rows, " rows");
+    TORCH_CHECK(output.dim() == 4 && output.size(0) == rows, "expected a result of ", rows,
+                " rows");
   });
 
   if (status.ok()) {
     // A limit that was lowered for want of memory comes back row by row.
-    if (const auto lowered = lowered_limits_.find(key); lowered != lowered_limits_.end() && rows >= lowered->second) {
+    if (const auto lowered = lowered_limits_.find(key);
+        lowered != lowered_limits_.end() && rows >= lowered->second) {
       if (++lowered->second >= options_.max_rows) lowered_limits_.erase(lowered);
     }
     deliver(group, output);

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
 #include <functional>
 #include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "daemon/worker/engine/device_pacer.h"
 #include "daemon/worker/engine/forward_cost.h"
@@ -18,16 +18,16 @@ namespace luna::worker {
 
 /// One row of a forward, as DenoisingModel::forward takes it.
 struct ModelRow {
-  const DenoisingModel* model = nullptr;      ///< kept alive by whoever waits for the row
-  at::Tensor x;                               ///< [1, C, h, w], compute type
+  const DenoisingModel* model = nullptr;  ///< kept alive by whoever waits for the row
+  at::Tensor x;                           ///< [1, C, h, w], compute type
   float timestep = 0;
-  at::Tensor context;                         ///< [1, tokens, width], compute type
-  std::map<std::string, at::Tensor> extras;   ///< each [1, ...]
+  at::Tensor context;                        ///< [1, tokens, width], compute type
+  std::map<std::string, at::Tensor> extras;  ///< each [1, ...]
 };
 
 struct RowResult {
-  at::Tensor output;      ///< [1, C, h, w], the raw prediction in the compute type
-  at::Tensor finite;      ///< one bool on the device: whether all of `output` is finite
+  at::Tensor output;  ///< [1, C, h, w], the raw prediction in the compute type
+  at::Tensor finite;  ///< one bool on the device: whether all of `output` is finite
   int rows_in_batch = 0;
 };
 
@@ -41,8 +41,9 @@ class RowSink {
   virtual void row_failed(std::size_t index, const Status& status) = 0;
 };
 
-/// Gathers rows of all live jobs and serves those that fit together in one forward (architecture.md, "The
-/// batcher's rules"). Never waits: run_next() takes what is there. For the device thread.
+/// Gathers rows of all live jobs and serves those that fit together in one forward
+/// (architecture.md, "The batcher's rules"). Never waits: run_next() takes what is there. For the
+/// device thread.
 class RowBatcher {
  public:
   struct Options {
@@ -62,8 +63,8 @@ class RowBatcher {
   bool empty() const { return waiting_.empty(); }
   std::optional<Urgency> most_urgent() const;
 
-  /// Runs the forward of the most urgent row's group and hands out the results. A forward that fails is split in
-  /// two and tried again; a row that fails alone is failed to its sink.
+  /// Runs the forward of the most urgent row's group and hands out the results. A forward that
+  /// fails is split in two and tried again; a row that fails alone is failed to its sink.
   void run_next();
 
  private:

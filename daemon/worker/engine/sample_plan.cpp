@@ -1,10 +1,10 @@
 #include "daemon/worker/engine/sample_plan.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <string>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -25,67 +25,76 @@ Status check_row(const SampleRow& row, const std::string& what) {
                  row.extras.begin()->first);
   }
   if (!row.loras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}", what,
-                 row.loras.front().path);
+    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}",
+                 what, row.loras.front().path);
   }
   if (!row.guidance.options.empty()) {
-    return error(StatusCode::kInvalidArgument, "{}.guidance.options: expected none, found '{}'", what,
-                 row.guidance.options.begin()->first);
+    return error(StatusCode::kInvalidArgument, "{}.guidance.options: expected none, found '{}'",
+                 what, row.guidance.options.begin()->first);
   }
   if (!std::isfinite(row.guidance.cfg)) {
-    return error(StatusCode::kInvalidArgument, "{}.guidance.cfg: expected a finite number, found {}", what,
-                 row.guidance.cfg);
+    return error(StatusCode::kInvalidArgument,
+                 "{}.guidance.cfg: expected a finite number, found {}", what, row.guidance.cfg);
   }
   const NoiseSpec& noise = row.noise;
-  if (noise.batch_size < 1 || noise.batch_size > kMaxNoiseBatch || noise.batch_index >= noise.batch_size) {
-    return error(StatusCode::kInvalidArgument,
-                 "{}.noise: expected a batch_size in 1..{} and a batch_index below it, found {} and {}", what,
-                 kMaxNoiseBatch, noise.batch_size, noise.batch_index);
+  if (noise.batch_size < 1 || noise.batch_size > kMaxNoiseBatch ||
+      noise.batch_index >= noise.batch_size) {
+    return error(
+        StatusCode::kInvalidArgument,
+        "{}.noise: expected a batch_size in 1..{} and a batch_index below it, found {} and {}",
+        what, kMaxNoiseBatch, noise.batch_size, noise.batch_index);
   }
   for (const auto& [name, entries] : row.conditioning) {
     if (name != "positive" && name != "negative") {
-      return error(StatusCode::kUnimplemented, "{}.conditioning: only positive and negative are served, found '{}'",
-                   what, name);
+      return error(StatusCode::kUnimplemented,
+                   "{}.conditioning: only positive and negative are served, found '{}'", what,
+                   name);
     }
     if (entries.size() > kMaxEntries) {
-      return error(StatusCode::kInvalidArgument, "{}.conditioning.{}: expected at most {} entries, found {}", what, name,
+      return error(StatusCode::kInvalidArgument,
+                   "{}.conditioning.{}: expected at most {} entries, found {}", what, name,
                    kMaxEntries, entries.size());
     }
   }
   return {};
 }
 
-Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::string& name, const std::string& what,
-                                            const DenoisingModel& model, const ModelSampling& sampling) {
+Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::string& name,
+                                            const std::string& what, const DenoisingModel& model,
+                                            const ModelSampling& sampling) {
   std::vector<ActiveEntry> active;
   const auto set = row.conditioning.find(name);
   if (set == row.conditioning.end()) return active;
   for (std::size_t i = 0; i < set->second.size(); ++i) {
-    LUNA_ASSIGN_OR_RETURN(ActiveEntry entry, active_entry(set->second[i], fmt::format("{}.conditioning.{}[{}]", what, name, i),
-                                                          model, sampling));
+    LUNA_ASSIGN_OR_RETURN(
+        ActiveEntry entry,
+        active_entry(set->second[i], fmt::format("{}.conditioning.{}[{}]", what, name, i), model,
+                     sampling));
     active.push_back(std::move(entry));
   }
   return active;
 }
 
-Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what, const DenoisingModel& model,
-                                 const ModelSampling& sampling) {
+Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what,
+                                 const DenoisingModel& model, const ModelSampling& sampling) {
   LUNA_RETURN_IF_ERROR(check_row(row, what));
   SamplePlan::Row planned;
   planned.cfg = row.guidance.cfg;
   LUNA_ASSIGN_OR_RETURN(planned.positive, entries_of(row, "positive", what, model, sampling));
   LUNA_ASSIGN_OR_RETURN(planned.negative, entries_of(row, "negative", what, model, sampling));
   if (planned.positive.empty()) {
-    return error(StatusCode::kInvalidArgument, "{}.conditioning: expected a positive entry, found none", what);
+    return error(StatusCode::kInvalidArgument,
+                 "{}.conditioning: expected a positive entry, found none", what);
   }
   if (planned.negative.empty() && !cfg_ignores_uncond(planned.cfg)) {
-    return error(StatusCode::kInvalidArgument, "{}.conditioning: cfg {} needs a negative entry, found none", what,
-                 planned.cfg);
+    return error(StatusCode::kInvalidArgument,
+                 "{}.conditioning: cfg {} needs a negative entry, found none", what, planned.cfg);
   }
   return planned;
 }
 
-/// The noise of the start of every row; `anew` draws the other one (of the next seed) for inpainting.
+/// The noise of the start of every row; `anew` draws the other one (of the next seed) for
+/// inpainting.
 Result<at::Tensor> noise_of(const SampleRequest& request, at::IntArrayRef chw, bool anew) {
   const std::int64_t row_elements = chw[0] * chw[1] * chw[2];
   std::vector<NoiseRow> drawn;
@@ -97,23 +106,28 @@ Result<at::Tensor> noise_of(const SampleRequest& request, at::IntArrayRef chw, b
     if (!anew && spec.tensor) {
       LUNA_ASSIGN_OR_RETURN(noise[i], finite_floats(*spec.tensor, what + ".tensor"));
       if (noise[i].sizes() != chw) {
-        return error(StatusCode::kInvalidArgument, "{}.tensor: expected the latent's shape [{},{},{}], found {}", what,
-                     chw[0], chw[1], chw[2], spec.tensor->spec.to_string());
+        return error(StatusCode::kInvalidArgument,
+                     "{}.tensor: expected the latent's shape [{},{},{}], found {}", what, chw[0],
+                     chw[1], chw[2], spec.tensor->spec.to_string());
       }
       noise[i] = noise[i].unsqueeze(0);
     } else if (!anew && !spec.add_noise) {
-      LUNA_ASSIGN_OR_RETURN(noise[i], torch_call(what, [&] { return at::zeros({1, chw[0], chw[1], chw[2]}, at::kFloat); }));
+      LUNA_ASSIGN_OR_RETURN(noise[i], torch_call(what, [&] {
+                              return at::zeros({1, chw[0], chw[1], chw[2]}, at::kFloat);
+                            }));
     } else {
       if (row_elements * spec.batch_size > kMaxNoiseElements) {
-        return error(StatusCode::kInvalidArgument, "{}: a draw of {} latents of {} values is too large", what,
-                     spec.batch_size, row_elements);
+        return error(StatusCode::kInvalidArgument,
+                     "{}: a draw of {} latents of {} values is too large", what, spec.batch_size,
+                     row_elements);
       }
       drawn.push_back({spec.seed + (anew ? 1 : 0), spec.batch_size, spec.batch_index});
       drawn_rows.push_back(i);
     }
   }
   if (!drawn.empty()) {
-    LUNA_ASSIGN_OR_RETURN(const at::Tensor draws, torch_call("drawing noise", [&] { return initial_noise(drawn, chw); }));
+    LUNA_ASSIGN_OR_RETURN(const at::Tensor draws,
+                          torch_call("drawing noise", [&] { return initial_noise(drawn, chw); }));
     for (std::size_t i = 0; i < drawn_rows.size(); ++i) {
       noise[drawn_rows[i]] = draws.narrow(0, static_cast<std::int64_t>(i), 1);
     }
@@ -131,7 +145,8 @@ Result<at::Tensor> masks_of(const SampleRequest& request, at::IntArrayRef chw) {
       LUNA_ASSIGN_OR_RETURN(masks[i], mask_row(*mask, what, shape));
       any = true;
     } else {
-      LUNA_ASSIGN_OR_RETURN(masks[i], torch_call(what, [&] { return at::ones(shape, at::kFloat); }));
+      LUNA_ASSIGN_OR_RETURN(masks[i],
+                            torch_call(what, [&] { return at::ones(shape, at::kFloat); }));
     }
   }
   if (!any) return at::Tensor();
@@ -152,7 +167,8 @@ at::Tensor latent_from_model(const at::Tensor& latent, const DenoiserTraits& tra
 Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingModel& model) {
   const DenoiserTraits& traits = model.traits();
   if (request.rows.empty() || request.rows.size() > kMaxRows) {
-    return error(StatusCode::kInvalidArgument, "rows: expected 1..{}, found {}", kMaxRows, request.rows.size());
+    return error(StatusCode::kInvalidArgument, "rows: expected 1..{}, found {}", kMaxRows,
+                 request.rows.size());
   }
   SamplePlan plan;
   LUNA_ASSIGN_OR_RETURN(plan.sampling, sampling_of(traits));
@@ -165,11 +181,13 @@ Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingMode
     const SampleRow& row = request.rows[i];
     const std::string what = fmt::format("rows[{}]", i);
     if (row.latent.spec.shape != request.rows.front().latent.spec.shape) {
-      return error(StatusCode::kInvalidArgument, "{}.latent: expected rows[0]'s shape {}, found {}", what,
-                   request.rows.front().latent.spec.to_string(), row.latent.spec.to_string());
+      return error(StatusCode::kInvalidArgument, "{}.latent: expected rows[0]'s shape {}, found {}",
+                   what, request.rows.front().latent.spec.to_string(), row.latent.spec.to_string());
     }
-    LUNA_ASSIGN_OR_RETURN(const at::Tensor latent, latent_row(row.latent, what + ".latent", traits.latent_channels));
-    LUNA_ASSIGN_OR_RETURN(at::Tensor scaled, torch_call(what, [&] { return latent_to_model(latent, traits); }));
+    LUNA_ASSIGN_OR_RETURN(const at::Tensor latent,
+                          latent_row(row.latent, what + ".latent", traits.latent_channels));
+    LUNA_ASSIGN_OR_RETURN(at::Tensor scaled,
+                          torch_call(what, [&] { return latent_to_model(latent, traits); }));
     latents.push_back(std::move(scaled));
     LUNA_ASSIGN_OR_RETURN(SamplePlan::Row planned, plan_row(row, what, model, *plan.sampling));
     plan.rows.push_back(std::move(planned));

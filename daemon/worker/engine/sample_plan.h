@@ -1,9 +1,9 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <memory>
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "common/types/sampling.h"
 #include "daemon/worker/engine/request_tensors.h"
@@ -12,8 +12,8 @@
 
 namespace luna::worker {
 
-/// A SampleRequest made ready for one model: everything checked, tensors on the device in the model's scale.
-/// Row i of every tensor is row i of the request.
+/// A SampleRequest made ready for one model: everything checked, tensors on the device in the
+/// model's scale. Row i of every tensor is row i of the request.
 struct SamplePlan {
   struct Row {
     std::vector<ActiveEntry> positive, negative;
@@ -21,19 +21,20 @@ struct SamplePlan {
   };
   const ModelSampling* sampling = nullptr;
   Sampler sampler = nullptr;
-  std::vector<float> sigmas;         ///< fewer than two: the latent is the result
+  std::vector<float> sigmas;  ///< fewer than two: the latent is the result
   std::vector<Row> rows;
-  at::Tensor latent;                 ///< [rows, C, h, w] f32
-  at::Tensor noise;                  ///< of the start
-  at::Tensor inpaint_noise;          ///< of the known part under a mask
-  at::Tensor mask;                   ///< [rows, C, h, w]; undefined without any mask
+  at::Tensor latent;         ///< [rows, C, h, w] f32
+  at::Tensor noise;          ///< of the start
+  at::Tensor inpaint_noise;  ///< of the known part under a mask
+  at::Tensor mask;           ///< [rows, C, h, w]; undefined without any mask
   std::vector<NoiseRow> step_noise;
 };
 
 /// INVALID_ARGUMENT or UNIMPLEMENTED names the row and field.
 Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingModel& model);
 
-/// Latent scale of the VAE and of the model. An empty (all zero) latent stays zero in both (comfyui-semantics.md 3.8).
+/// Latent scale of the VAE and of the model. An empty (all zero) latent stays zero in both
+/// (comfyui-semantics.md 3.8).
 at::Tensor latent_to_model(const at::Tensor& latent, const DenoiserTraits& traits);
 at::Tensor latent_from_model(const at::Tensor& latent, const DenoiserTraits& traits);
 

@@ -1,10 +1,10 @@
 #include "daemon/worker/engine/sample_task.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "daemon/worker/engine/latent_preview.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -38,24 +38,27 @@ Status SampleTask::check_memory() const {
     }
   }
   const auto height = plan_.latent.size(2), width = plan_.latent.size(3);
-  const std::uint64_t needed = model_->activation_bytes(1, static_cast<int>(height), static_cast<int>(width),
-                                                        static_cast<int>(tokens));
+  const std::uint64_t needed = model_->activation_bytes(
+      1, static_cast<int>(height), static_cast<int>(width), static_cast<int>(tokens));
   const std::uint64_t free = services_.free_bytes();
   if (needed <= free) return {};
   return error(StatusCode::kResourceExhausted,
-               "a latent of {} x {} needs about {} MiB for one evaluation, {} MiB are free", height, width,
-               needed >> 20, free >> 20);
+               "a latent of {} x {} needs about {} MiB for one evaluation, {} MiB are free", height,
+               width, needed >> 20, free >> 20);
 }
 
 Status SampleTask::start() {
   const PreviewOptions& previews = request_.previews;
-  if (previews.every_steps < 0 || (previews.every_steps > 0 && (previews.max_edge < 1 || previews.max_edge > 8192))) {
-    return error(StatusCode::kInvalidArgument,
-                 "previews: expected every_steps of 0 or more and max_edge in 1..8192, found {} and {}",
-                 previews.every_steps, previews.max_edge);
+  if (previews.every_steps < 0 ||
+      (previews.every_steps > 0 && (previews.max_edge < 1 || previews.max_edge > 8192))) {
+    return error(
+        StatusCode::kInvalidArgument,
+        "previews: expected every_steps of 0 or more and max_edge in 1..8192, found {} and {}",
+        previews.every_steps, previews.max_edge);
   }
   if (previews.every_steps > 0 && !has_latent_preview(model_->traits().family)) {
-    return error(StatusCode::kUnimplemented, "previews: not served for family {}", model_->traits().family);
+    return error(StatusCode::kUnimplemented, "previews: not served for family {}",
+                 model_->traits().family);
   }
   LUNA_ASSIGN_OR_RETURN(plan_, plan_sample(request_, *model_));
   LUNA_RETURN_IF_ERROR(check_memory());
@@ -65,14 +68,14 @@ Status SampleTask::start() {
       return;
     }
     const double first = plan_.sigmas.front();
-    const at::Tensor x = plan_.sampling->noise_scaling(first, plan_.noise, plan_.latent,
-                                                       starts_at_full_noise(*plan_.sampling, first));
-    step_noise_ = make_step_noise(plan_.step_noise, plan_.latent.sizes().slice(1), services_.device, plan_.sigmas);
-    context_ = std::make_unique<SamplerContext>(SamplerContext{
-        *this, *plan_.sampling, plan_.sigmas, *step_noise_, request_.run.options,
-        [this](int step, const at::Tensor&, const at::Tensor& denoised, double sigma) {
-          step_done(step, denoised, sigma);
-        }});
+    const at::Tensor x = plan_.sampling->noise_scaling(
+        first, plan_.noise, plan_.latent, starts_at_full_noise(*plan_.sampling, first));
+    step_noise_ = make_step_noise(plan_.step_noise, plan_.latent.sizes().slice(1), services_.device,
+                                  plan_.sigmas);
+    context_ = std::make_unique<SamplerContext>(
+        SamplerContext{*this, *plan_.sampling, plan_.sigmas, *step_noise_, request_.run.options,
+                       [this](int step, const at::Tensor&, const at::Tensor& denoised,
+                              double sigma) { step_done(step, denoised, sigma); }});
     trajectory_ = plan_.sampler(*context_, x);
     trajectory_.start();
     trajectory_.done() ? finish_trajectory() : begin_evaluation();
@@ -80,7 +83,8 @@ Status SampleTask::start() {
 }
 
 void SampleTask::begin_evaluation() {
-  rows_ = std::make_unique<GuidedRows>(plan_, *model_, evaluation_->x, evaluation_->sigma, evaluation_->wants_uncond);
+  rows_ = std::make_unique<GuidedRows>(plan_, *model_, evaluation_->x, evaluation_->sigma,
+                                       evaluation_->wants_uncond);
   results_.assign(rows_->size(), {});
   missing_ = rows_->size();
   waiting_ = true;
@@ -136,18 +140,21 @@ void SampleTask::end_evaluation() {
 Status SampleTask::check_finite(bool all) {
   const auto bad = finite_.find(all);
   if (!bad) return {};
-  return error(StatusCode::kInvalidArgument, "rows[{}], {}: the model's prediction has NaN or infinite values", bad->row,
+  return error(StatusCode::kInvalidArgument,
+               "rows[{}], {}: the model's prediction has NaN or infinite values", bad->row,
                progress_text(bad->step, bad->sigma));
 }
 
 void SampleTask::step_done(int step, const at::Tensor& denoised, double sigma) {
   steps_done_ = step + 1;
   if (!ticket_.on_progress) return;
-  SampleProgress progress{steps_done_, static_cast<int>(plan_.sigmas.size()) - 1, sigma, rows_in_batch_, {}};
+  SampleProgress progress{
+      steps_done_, static_cast<int>(plan_.sigmas.size()) - 1, sigma, rows_in_batch_, {}};
   const int every = request_.previews.every_steps;
   if (every > 0 && steps_done_ % every == 0) {
-    auto preview = tensor_ref_of(latent_preview(model_->traits().family, denoised, request_.previews.max_edge),
-                                 services_.make_bytes);
+    auto preview =
+        tensor_ref_of(latent_preview(model_->traits().family, denoised, request_.previews.max_edge),
+                      services_.make_bytes);
     if (preview.ok()) progress.preview = std::move(preview).value();
   }
   ticket_.on_progress(progress);

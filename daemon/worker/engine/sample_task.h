@@ -12,8 +12,9 @@
 
 namespace luna::worker {
 
-/// Runs the trajectories of a SampleRequest: the sampler's coroutine asks for one evaluation after the other, its
-/// rows go through the batcher, and the coroutine is resumed as soon as their forwards were enqueued.
+/// Runs the trajectories of a SampleRequest: the sampler's coroutine asks for one evaluation after
+/// the other, its rows go through the batcher, and the coroutine is resumed as soon as their
+/// forwards were enqueued.
 class SampleTask final : public Task, private RowSink, private EvaluationPort {
  public:
   SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
@@ -48,11 +49,11 @@ class SampleTask final : public Task, private RowSink, private EvaluationPort {
   std::unique_ptr<SamplerContext> context_;
   Trajectory trajectory_;
 
-  Evaluation* evaluation_ = nullptr;       ///< in the coroutine's frame
+  Evaluation* evaluation_ = nullptr;  ///< in the coroutine's frame
   std::unique_ptr<GuidedRows> rows_;
   std::vector<RowResult> results_;
   std::size_t missing_ = 0;
-  bool waiting_ = false;                   ///< for the rows of evaluation_
+  bool waiting_ = false;  ///< for the rows of evaluation_
   int rows_in_batch_ = 0;
   int steps_done_ = 0;
   std::uint64_t evaluations_ = 0;

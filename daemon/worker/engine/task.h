@@ -1,10 +1,10 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <functional>
 #include <optional>
 #include <string>
+
+#include <ATen/ATen.h>
 
 #include "common/types/job.h"
 #include "daemon/worker/engine/counters.h"
@@ -35,18 +35,21 @@ struct TaskTicket {
   std::uint64_t order = 0;
   std::function<void(const SampleProgress&)> on_progress;
 
-  Urgency urgency(const FairShare& share) const { return {priority, share.served(workflow), order}; }
+  Urgency urgency(const FairShare& share) const {
+    return {priority, share.served(workflow), order};
+  }
 };
 
-/// A job that needs the device, between the arrival of its model and its result. All calls come from the device
-/// thread. Destroying it takes back everything that it had enqueued.
+/// A job that needs the device, between the arrival of its model and its result. All calls come
+/// from the device thread. Destroying it takes back everything that it had enqueued.
 class Task {
  public:
   virtual ~Task() = default;
 
   /// Checks the request against the model and enqueues the first work. A failure ends the task.
   virtual Status start() = 0;
-  /// True while it waits for a turn of its own on the device (text, a tile); rows wait in the batcher instead.
+  /// True while it waits for a turn of its own on the device (text, a tile); rows wait in the
+  /// batcher instead.
   virtual bool has_item() const { return false; }
   /// Takes that turn: one bounded piece of work.
   virtual void run_item() {}

@@ -7,8 +7,8 @@
 
 namespace luna::worker {
 
-/// Who goes first; the smaller is the more urgent: priority, then the workflow that had less of the device,
-/// then the older job.
+/// Who goes first; the smaller is the more urgent: priority, then the workflow that had less of the
+/// device, then the older job.
 struct Urgency {
   Priority priority = Priority::kNormal;
   double served_seconds = 0;

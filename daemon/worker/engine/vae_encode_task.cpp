@@ -12,19 +12,23 @@ constexpr std::int64_t kMaxPixels = std::int64_t{1} << 28;
 
 class VaeEncodeTask final : public VaeTask {
  public:
-  VaeEncodeTask(TaskServices& services, TaskTicket ticket, VaeEncodeRequest request, std::shared_ptr<const Vae> vae)
-      : VaeTask(services, std::move(ticket), std::move(vae), request.tile), request_(std::move(request)) {}
+  VaeEncodeTask(TaskServices& services, TaskTicket ticket, VaeEncodeRequest request,
+                std::shared_ptr<const Vae> vae)
+      : VaeTask(services, std::move(ticket), std::move(vae), request.tile),
+        request_(std::move(request)) {}
 
   Status start() override {
     const std::int64_t factor = vae_->factor();
     LUNA_RETURN_IF_ERROR(check_tile(tile_));
     const auto& shape = request_.pixels.spec.shape;
-    const bool fits = shape.size() == 4 && shape[0] >= 1 && shape[0] <= 256 && shape[1] >= factor && shape[2] >= factor &&
-                      shape[1] <= kMaxExtent && shape[2] <= kMaxExtent && shape[3] >= 3 && shape[3] <= 16 &&
+    const bool fits = shape.size() == 4 && shape[0] >= 1 && shape[0] <= 256 && shape[1] >= factor &&
+                      shape[2] >= factor && shape[1] <= kMaxExtent && shape[2] <= kMaxExtent &&
+                      shape[3] >= 3 && shape[3] <= 16 &&
                       shape[0] * shape[1] * shape[2] <= kMaxPixels;
     if (!fits) {
       return error(StatusCode::kInvalidArgument,
-                   "pixels: expected [1..256, H, W, 3 or more] with H and W in {}..{} and at most {} pixels in all, "
+                   "pixels: expected [1..256, H, W, 3 or more] with H and W in {}..{} and at most "
+                   "{} pixels in all, "
                    "found {}",
                    factor, kMaxExtent, kMaxPixels, request_.pixels.spec.to_string());
     }
@@ -32,16 +36,20 @@ class VaeEncodeTask final : public VaeTask {
     pictures_ = shape[0];
     // As ComfyUI: what is over a multiple of the factor is cut off, half of it at each side.
     const std::int64_t height = shape[1] / factor * factor, width = shape[2] / factor * factor;
-    if (tile_.size > 0) LUNA_RETURN_IF_ERROR(plan_tiles({pictures_, 3, height, width}, tile_).status());
+    if (tile_.size > 0)
+      LUNA_RETURN_IF_ERROR(plan_tiles({pictures_, 3, height, width}, tile_).status());
     return torch_call("preparing pixels", [&] {
-      pixels_ = values.narrow(1, shape[1] % factor / 2, height).narrow(2, shape[2] % factor / 2, width).narrow(3, 0, 3);
+      pixels_ = values.narrow(1, shape[1] % factor / 2, height)
+                    .narrow(2, shape[2] % factor / 2, width)
+                    .narrow(3, 0, 3);
       latents_.reserve(static_cast<std::size_t>(pictures_));
     });
   }
 
  private:
   bool fits_whole() const override {
-    return vae_->encode_activation_bytes(static_cast<int>(pixels_.size(1)), static_cast<int>(pixels_.size(2))) <=
+    return vae_->encode_activation_bytes(static_cast<int>(pixels_.size(1)),
+                                         static_cast<int>(pixels_.size(2))) <=
            services_.free_bytes();
   }
   at::Tensor input_of(std::int64_t index) const override {
@@ -57,7 +65,8 @@ class VaeEncodeTask final : public VaeTask {
   std::int64_t out_channels() const override { return vae_->latent_channels(); }
   Status end_picture(std::int64_t index, const at::Tensor& result) override {
     if (!result.isfinite().all().item<bool>()) {
-      return error(StatusCode::kInvalidArgument, "picture {}: the encoded latent has NaN or infinite values", index);
+      return error(StatusCode::kInvalidArgument,
+                   "picture {}: the encoded latent has NaN or infinite values", index);
     }
     latents_.push_back(result.to(at::kFloat).cpu());
     return {};
@@ -75,9 +84,11 @@ class VaeEncodeTask final : public VaeTask {
 
 }  // namespace
 
-std::unique_ptr<Task> make_vae_encode_task(TaskServices& services, TaskTicket ticket, VaeEncodeRequest request,
+std::unique_ptr<Task> make_vae_encode_task(TaskServices& services, TaskTicket ticket,
+                                           VaeEncodeRequest request,
                                            std::shared_ptr<const Vae> vae) {
-  return std::make_unique<VaeEncodeTask>(services, std::move(ticket), std::move(request), std::move(vae));
+  return std::make_unique<VaeEncodeTask>(services, std::move(ticket), std::move(request),
+                                         std::move(vae));
 }
 
 }  // namespace luna::worker

@@ -6,7 +6,8 @@
 
 namespace luna::worker {
 
-VaeTask::VaeTask(TaskServices& services, TaskTicket ticket, std::shared_ptr<const Vae> vae, TileOptions tile)
+VaeTask::VaeTask(TaskServices& services, TaskTicket ticket, std::shared_ptr<const Vae> vae,
+                 TileOptions tile)
     : services_(services), ticket_(std::move(ticket)), vae_(std::move(vae)), tile_(tile) {}
 
 Status VaeTask::begin_picture(bool tiled) {
@@ -30,8 +31,10 @@ Status VaeTask::run_piece() {
           picture.result = evaluate(picture.input);
           return;
         }
-        picture.blend->add(evaluate(TilePlan::cut(picture.input, picture.plan->tiles()[picture.next_tile])));
-        if (++picture.next_tile == picture.plan->tiles().size()) picture.result = picture.blend->finish();
+        picture.blend->add(
+            evaluate(TilePlan::cut(picture.input, picture.plan->tiles()[picture.next_tile])));
+        if (++picture.next_tile == picture.plan->tiles().size())
+          picture.result = picture.blend->finish();
       },
       [this_kind = kind(), &counters = services_.counters, &share = services_.fair_share,
        workflow = ticket_.workflow](double seconds) {
@@ -60,9 +63,10 @@ void VaeTask::run_item() {
 Status check_tile(const TileOptions& tile) {
   if (tile.size == 0) return {};
   if (tile.size < 64 || tile.size > 8192 || tile.overlap < 0 || tile.overlap > tile.size) {
-    return error(StatusCode::kInvalidArgument,
-                 "tile: expected a size of 0 or in 64..8192 and an overlap in 0..size, found {} and {}", tile.size,
-                 tile.overlap);
+    return error(
+        StatusCode::kInvalidArgument,
+        "tile: expected a size of 0 or in 64..8192 and an overlap in 0..size, found {} and {}",
+        tile.size, tile.overlap);
   }
   return {};
 }

@@ -10,11 +10,12 @@
 
 namespace luna::worker {
 
-/// Pictures through a VAE, one picture or one tile an item. A picture that does not fit in memory whole is tiled
-/// as ComfyUI's fallback does.
+/// Pictures through a VAE, one picture or one tile an item. A picture that does not fit in memory
+/// whole is tiled as ComfyUI's fallback does.
 class VaeTask : public Task {
  public:
-  VaeTask(TaskServices& services, TaskTicket ticket, std::shared_ptr<const Vae> vae, TileOptions tile);
+  VaeTask(TaskServices& services, TaskTicket ticket, std::shared_ptr<const Vae> vae,
+          TileOptions tile);
 
   bool has_item() const override { return picture_ < pictures_ && !finished(); }
   void run_item() override;
@@ -54,12 +55,15 @@ class VaeTask : public Task {
 };
 
 /// The tasks of the two directions.
-std::unique_ptr<Task> make_vae_decode_task(TaskServices& services, TaskTicket ticket, VaeDecodeRequest request,
+std::unique_ptr<Task> make_vae_decode_task(TaskServices& services, TaskTicket ticket,
+                                           VaeDecodeRequest request,
                                            std::shared_ptr<const Vae> vae);
-std::unique_ptr<Task> make_vae_encode_task(TaskServices& services, TaskTicket ticket, VaeEncodeRequest request,
+std::unique_ptr<Task> make_vae_encode_task(TaskServices& services, TaskTicket ticket,
+                                           VaeEncodeRequest request,
                                            std::shared_ptr<const Vae> vae);
 
-/// INVALID_ARGUMENT for sizes that no tile may have; what the tiling itself demands is checked by its plan.
+/// INVALID_ARGUMENT for sizes that no tile may have; what the tiling itself demands is checked by
+/// its plan.
 Status check_tile(const TileOptions& tile);
 
 }  // namespace luna::worker

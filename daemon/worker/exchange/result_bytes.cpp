@@ -6,7 +6,8 @@
 
 namespace luna::worker {
 
-Result<BytesPtr> make_result_bytes(std::size_t size, const std::function<void(std::span<std::byte>)>& fill) {
+Result<BytesPtr> make_result_bytes(std::size_t size,
+                                   const std::function<void(std::span<std::byte>)>& fill) {
   if (size <= kSharedResultBytes) return make_heap_bytes(size, fill);
   LUNA_ASSIGN_OR_RETURN(MemoryRegion region, MemoryRegion::create("luna-result", size));
   fill(region.bytes());

@@ -1,9 +1,9 @@
 #include "daemon/worker/host/worker_host.h"
 
-#include <boost/asio/post.hpp>
-
 #include <algorithm>
 #include <chrono>
+
+#include <boost/asio/post.hpp>
 
 #include "common/log/log.h"
 
@@ -47,7 +47,8 @@ void WorkerHost::engine_opened(Result<std::unique_ptr<Engine>> engine) {
   opening_.join();
   opened_ = engine.status();
   if (engine.ok()) engine_ = std::move(engine).value();
-  log::logger("host").info("{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());
+  log::logger("host").info(
+      "{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());
   link_->send_ready(opened_, engine_ ? engine_->device_description() : settings_.device);
   for (Job& job : std::exchange(early_jobs_, {})) run(std::move(job));
   if (draining_) drain();
@@ -57,13 +58,18 @@ void WorkerHost::run(Job job) {
   const JobId id = job.id;
   if (engine_) {
     JobEvents events;
-    events.on_progress = [link = link_, id](const SampleProgress& progress) { link->send_progress(id, progress); };
-    events.on_done = [link = link_, id](Result<JobReply> result) { link->send_done(id, std::move(result)); };
+    events.on_progress = [link = link_, id](const SampleProgress& progress) {
+      link->send_progress(id, progress);
+    };
+    events.on_done = [link = link_, id](Result<JobReply> result) {
+      link->send_done(id, std::move(result));
+    };
     engine_->run(std::move(job), std::move(events));
   } else if (!opened_.ok()) {
     link_->send_done(id, opened_);
   } else if (early_jobs_.size() >= settings_.max_queued_jobs) {
-    link_->send_done(id, error(StatusCode::kResourceExhausted, "the worker is starting, and its queue of {} is full",
+    link_->send_done(id, error(StatusCode::kResourceExhausted,
+                               "the worker is starting, and its queue of {} is full",
                                settings_.max_queued_jobs));
   } else {
     early_jobs_.push_back(std::move(job));
@@ -72,7 +78,8 @@ void WorkerHost::run(Job job) {
 
 void WorkerHost::cancel(JobId job) {
   if (engine_) return engine_->cancel(job);
-  const auto early = std::find_if(early_jobs_.begin(), early_jobs_.end(), [&](const Job& j) { return j.id == job; });
+  const auto early = std::find_if(early_jobs_.begin(), early_jobs_.end(),
+                                  [&](const Job& j) { return j.id == job; });
   if (early == early_jobs_.end()) return;
   early_jobs_.erase(early);
   link_->send_done(job, error(StatusCode::kCancelled, "the job was cancelled"));
@@ -92,7 +99,8 @@ void WorkerHost::send_heartbeats() {
   report.device = settings_.device;
   if (engine_) report = engine_->report();
   link_->send_heartbeat(std::move(report));
-  heartbeat_.expires_after(std::chrono::milliseconds(std::max(kShortestHeartbeatMs, settings_.heartbeat_ms)));
+  heartbeat_.expires_after(
+      std::chrono::milliseconds(std::max(kShortestHeartbeatMs, settings_.heartbeat_ms)));
   heartbeat_.async_wait([this](boost::system::error_code failed) {
     if (!failed) send_heartbeats();
   });

@@ -1,7 +1,5 @@
 #pragma once
 
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -9,14 +7,18 @@
 #include <utility>
 #include <vector>
 
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+
 #include "daemon/ipc/session/front_link.h"
 #include "daemon/worker/engine/engine.h"
 
 namespace luna::worker {
 
-/// Connects one front's control socket to an Engine: runs the jobs that come, sends heartbeats (during a forward
-/// too), drains on request. Everything here happens on the io_context's thread, except opening the engine, which has
-/// a thread of its own, and the engine's events, which only send.
+/// Connects one front's control socket to an Engine: runs the jobs that come, sends heartbeats
+/// (during a forward too), drains on request. Everything here happens on the io_context's thread,
+/// except opening the engine, which has a thread of its own, and the engine's events, which only
+/// send.
 class WorkerHost {
  public:
   using OpenEngine = std::function<Result<std::unique_ptr<Engine>>(const WorkerSettings&)>;

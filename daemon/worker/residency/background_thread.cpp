@@ -1,13 +1,15 @@
 #include "daemon/worker/residency/background_thread.h"
 
-#include <pthread.h>
-
 #include <utility>
+
+#include <pthread.h>
 
 namespace luna::worker {
 
 BackgroundThread::BackgroundThread(std::string name, std::size_t limit, Work prepare)
-    : name_(std::move(name)), limit_(limit), thread_([this, prepare = std::move(prepare)] { loop(prepare); }) {}
+    : name_(std::move(name)),
+      limit_(limit),
+      thread_([this, prepare = std::move(prepare)] { loop(prepare); }) {}
 
 BackgroundThread::~BackgroundThread() {
   {
@@ -23,8 +25,9 @@ Status BackgroundThread::post(Work work) {
   {
     std::lock_guard lock(mutex_);
     if (waiting_.size() >= limit_) {
-      return error(StatusCode::kResourceExhausted, "{}: {} pieces of work are waiting, at most {} may", name_,
-                   waiting_.size(), limit_);
+      return error(StatusCode::kResourceExhausted,
+                   "{}: {} pieces of work are waiting, at most {} may", name_, waiting_.size(),
+                   limit_);
     }
     waiting_.push_back(std::move(work));
   }

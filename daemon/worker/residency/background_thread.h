@@ -11,8 +11,8 @@
 
 namespace luna::worker {
 
-/// One thread that runs what it is given, in order. For work that must not hold up the device: reading
-/// files, tokenising.
+/// One thread that runs what it is given, in order. For work that must not hold up the device:
+/// reading files, tokenising.
 class BackgroundThread {
  public:
   using Work = std::function<void()>;

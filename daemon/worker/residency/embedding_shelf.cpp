@@ -23,8 +23,8 @@ bool lies_below(const fs::path& file, const fs::path& folder) {
 
 Result<std::string> EmbeddingShelf::locate(std::string_view name) const {
   if (name.empty() || name.size() > kMaxNameBytes || name.find('\0') != std::string_view::npos) {
-    return error(StatusCode::kNotFound, "embedding: expected a name of 1..{} bytes, found {}", kMaxNameBytes,
-                 name.size());
+    return error(StatusCode::kNotFound, "embedding: expected a name of 1..{} bytes, found {}",
+                 kMaxNameBytes, name.size());
   }
   for (const std::string& folder : folders_) {
     std::error_code failed;
@@ -32,10 +32,12 @@ Result<std::string> EmbeddingShelf::locate(std::string_view name) const {
     if (failed) continue;
     for (const char* extension : {"", ".safetensors", ".pt", ".bin"}) {
       const fs::path file = fs::canonical(root / (std::string(name) + extension), failed);
-      if (!failed && lies_below(file, root) && fs::is_regular_file(file, failed)) return file.string();
+      if (!failed && lies_below(file, root) && fs::is_regular_file(file, failed))
+        return file.string();
     }
   }
-  return error(StatusCode::kNotFound, "embedding '{}': none of the {} embedding folders has it", name, folders_.size());
+  return error(StatusCode::kNotFound, "embedding '{}': none of the {} embedding folders has it",
+               name, folders_.size());
 }
 
 Result<EmbeddingShelf::Vectors> EmbeddingShelf::find(std::string_view name, std::size_t width) {
@@ -46,8 +48,8 @@ Result<EmbeddingShelf::Vectors> EmbeddingShelf::find(std::string_view name, std:
     std::lock_guard lock(mutex_);
     if (const auto known = known_.find(key); known != known_.end()) return known->second;
   }
-  LUNA_ASSIGN_OR_RETURN(Vectors vectors,
-                        torch_call("reading embedding " + path, [&] { return read_embedding(path, width); }));
+  LUNA_ASSIGN_OR_RETURN(Vectors vectors, torch_call("reading embedding " + path,
+                                                    [&] { return read_embedding(path, width); }));
   std::lock_guard lock(mutex_);
   if (known_floats_ > kMaxKnownFloats) {
     known_.clear();

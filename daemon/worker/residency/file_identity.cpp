@@ -1,9 +1,9 @@
 #include "daemon/worker/residency/file_identity.h"
 
-#include <sys/stat.h>
-
 #include <cerrno>
 #include <cstring>
+
+#include <sys/stat.h>
 
 namespace luna::worker {
 namespace {
@@ -15,15 +15,16 @@ std::int64_t nanoseconds(const timespec& time) {
 }  // namespace
 
 Result<FileIdentity> identify(const std::string& path) {
-  struct stat found {};
+  struct stat found{};
   if (stat(path.c_str(), &found) != 0) {
     const int reason = errno;
-    const StatusCode code = reason == EACCES ? StatusCode::kPermissionDenied : StatusCode::kNotFound;
+    const StatusCode code =
+        reason == EACCES ? StatusCode::kPermissionDenied : StatusCode::kNotFound;
     return error(code, "model file {}: {}", path, std::strerror(reason));
   }
   if (!S_ISREG(found.st_mode)) {
-    return error(StatusCode::kInvalidArgument, "model file {}: expected a regular file, found {}", path,
-                 S_ISDIR(found.st_mode) ? "a folder" : "something else");
+    return error(StatusCode::kInvalidArgument, "model file {}: expected a regular file, found {}",
+                 path, S_ISDIR(found.st_mode) ? "a folder" : "something else");
   }
   return FileIdentity{path,
                       static_cast<std::uint64_t>(found.st_dev),

@@ -43,15 +43,17 @@ class FileSource final : public ModelSource {
     auto detected = detect_components(directory);
     LUNA_RETURN_IF_ERROR(detected.status().with_context(path));
     std::vector<FoundComponent> found;
-    for (DetectedComponent& component : *detected) found.push_back(measure(directory, std::move(component)));
+    for (DetectedComponent& component : *detected)
+      found.push_back(measure(directory, std::move(component)));
     return found;
   }
 
-  Result<std::shared_ptr<const WeightStore>> read(const std::string& path, const FoundComponent& found,
-                                                  at::ScalarType storage, at::Device device) override {
-    return torch_call("reading " + path, [&] {
-      return load_weights({path, found.detected.rename, storage, device});
-    });
+  Result<std::shared_ptr<const WeightStore>> read(const std::string& path,
+                                                  const FoundComponent& found,
+                                                  at::ScalarType storage,
+                                                  at::Device device) override {
+    return torch_call("reading " + path,
+                      [&] { return load_weights({path, found.detected.rename, storage, device}); });
   }
 
   Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,

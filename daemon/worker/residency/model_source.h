@@ -1,10 +1,10 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "common/types/dtype.h"
 #include "daemon/worker/models/registry.h"
@@ -13,26 +13,29 @@ namespace luna::worker {
 
 /// A component that a file holds, with what is known of it before its bytes are read.
 struct FoundComponent {
-  DetectedComponent detected;            ///< info.file_bytes is filled in
-  std::uint64_t floating_elements = 0;   ///< those that take the storage type when loaded
-  std::uint64_t other_bytes = 0;         ///< of the tensors that keep their type
-  DType file_type = DType::kF32;         ///< the floating type of most of its elements
+  DetectedComponent detected;           ///< info.file_bytes is filled in
+  std::uint64_t floating_elements = 0;  ///< those that take the storage type when loaded
+  std::uint64_t other_bytes = 0;        ///< of the tensors that keep their type
+  DType file_type = DType::kF32;        ///< the floating type of most of its elements
 
   /// Memory of its weights in this storage type.
   std::uint64_t bytes_as(at::ScalarType storage) const;
 };
 
-
-/// Where components come from: model files, or a test's stand-in. Called from the loading thread only.
+/// Where components come from: model files, or a test's stand-in. Called from the loading thread
+/// only.
 class ModelSource {
  public:
   virtual ~ModelSource() = default;
   virtual Result<std::vector<FoundComponent>> inspect(const std::string& path) = 0;
 
   /// Reading and building are two steps, so that a duplicate is dropped between them.
-  virtual Result<std::shared_ptr<const WeightStore>> read(const std::string& path, const FoundComponent& found,
-                                                          at::ScalarType storage, at::Device device) = 0;
-  virtual Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
+  virtual Result<std::shared_ptr<const WeightStore>> read(const std::string& path,
+                                                          const FoundComponent& found,
+                                                          at::ScalarType storage,
+                                                          at::Device device) = 0;
+  virtual Result<Component> build(const FoundComponent& found,
+                                  std::shared_ptr<const WeightStore> weights,
                                   at::ScalarType compute, at::Device device) = 0;
 };
 

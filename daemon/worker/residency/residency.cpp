@@ -1,7 +1,5 @@
 #include "daemon/worker/residency/residency.h"
 
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <condition_variable>
 #include <map>
@@ -9,6 +7,8 @@
 #include <set>
 #include <tuple>
 #include <utility>
+
+#include <fmt/ranges.h>
 
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
@@ -34,7 +34,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
       : options_(std::move(options)), source_(std::move(source)) {}
 
   void start() {
-    thread_ = std::make_unique<BackgroundThread>("luna-load", kMaxWaitingLoads, options_.prepare_thread);
+    thread_ =
+        std::make_unique<BackgroundThread>("luna-load", kMaxWaitingLoads, options_.prepare_thread);
   }
   void stop() {
     {
@@ -53,7 +54,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     if (!posted.ok()) done(posted);
   }
 
-  void inspect(const std::string& path, std::function<void(Result<std::vector<ComponentInfo>>)> done) {
+  void inspect(const std::string& path,
+               std::function<void(Result<std::vector<ComponentInfo>>)> done) {
     const Status posted = thread_->post([this, path, done] { done(inspect_now(path)); });
     if (!posted.ok()) done(posted);
   }
@@ -81,7 +83,12 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     for (const auto& entry : entries_) {
       if (&entry->model == model.get()) return describe(*entry);
     }
-    return {model->info, {}, model->precision, options_.device.str(), resident_bytes_of(model->model), 0};
+    return {model->info,
+            {},
+            model->precision,
+            options_.device.str(),
+            resident_bytes_of(model->model),
+            0};
   }
 
   std::uint64_t resident_bytes() const {
@@ -100,20 +107,19 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     int pins = 0;
 
     bool came_from(const std::string& path) const {
-      return std::any_of(requests.begin(), requests.end(),
-                         [&](const Request& request) { return std::get<FileIdentity>(request).path == path; });
+      return std::any_of(requests.begin(), requests.end(), [&](const Request& request) {
+        return std::get<FileIdentity>(request).path == path;
+      });
     }
   };
 
   LoadedModel describe(const Entry& entry) const {
     std::set<std::string> paths;
-    for (const Request& request : entry.requests) paths.insert(std::get<FileIdentity>(request).path);
-    return {entry.model.info,
-            {paths.begin(), paths.end()},
-            entry.model.precision,
-            options_.device.str(),
-            entry.bytes,
-            entry.uses};
+    for (const Request& request : entry.requests)
+      paths.insert(std::get<FileIdentity>(request).path);
+    return {entry.model.info,      {paths.begin(), paths.end()},
+            entry.model.precision, options_.device.str(),
+            entry.bytes,           entry.uses};
   }
 
   std::uint64_t total_bytes() const {
@@ -144,12 +150,13 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return nullptr;
   }
 
-  /// Hands out the copy of this content, if there is one, and remembers that the request leads to it.
+  /// Hands out the copy of this content, if there is one, and remembers that the request leads to
+  /// it.
   ModelHandle share(const std::string& hash, at::ScalarType storage, const Request& request) {
     std::lock_guard lock(mutex_);
     for (const auto& entry : entries_) {
-      if (entry->model.info.content_hash == hash && entry->model.info.slot == std::get<Slot>(request) &&
-          entry->storage == storage) {
+      if (entry->model.info.content_hash == hash &&
+          entry->model.info.slot == std::get<Slot>(request) && entry->storage == storage) {
         forget_older(request);
         entry->requests.insert(request);
         return pin(entry);
@@ -158,20 +165,26 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return nullptr;
   }
 
-  /// Another identity of the same path is a file that is no longer there. What nothing else leads to goes.
+  /// Another identity of the same path is a file that is no longer there. What nothing else leads
+  /// to goes.
   void forget_older(const Request& request) {
     const FileIdentity& file = std::get<FileIdentity>(request);
-    const auto outdated = [&](const FileIdentity& other) { return other.path == file.path && other != file; };
+    const auto outdated = [&](const FileIdentity& other) {
+      return other.path == file.path && other != file;
+    };
     for (const auto& entry : entries_) {
-      std::erase_if(entry->requests, [&](const Request& old) { return outdated(std::get<FileIdentity>(old)); });
+      std::erase_if(entry->requests,
+                    [&](const Request& old) { return outdated(std::get<FileIdentity>(old)); });
     }
-    std::erase_if(entries_, [](const std::shared_ptr<Entry>& entry) { return entry->requests.empty(); });
+    std::erase_if(entries_,
+                  [](const std::shared_ptr<Entry>& entry) { return entry->requests.empty(); });
     std::erase_if(known_files_, [&](const auto& known) { return outdated(known.first); });
     std::erase_if(known_hashes_, [&](const auto& known) { return outdated(known.first.first); });
   }
 
   Result<const std::vector<FoundComponent>*> components_of(const FileIdentity& file) {
-    if (const auto known = known_files_.find(file); known != known_files_.end()) return &known->second;
+    if (const auto known = known_files_.find(file); known != known_files_.end())
+      return &known->second;
     LUNA_ASSIGN_OR_RETURN(auto found, source_->inspect(file.path));
     std::lock_guard lock(mutex_);
     if (known_files_.size() >= kMaxKnownFiles) {
@@ -204,8 +217,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
       const auto after = identify(model.path);
       if (after.ok() && *after == file) return loaded;
       if (attempt == kAttempts) {
-        return error(StatusCode::kDataLoss, "model file {}: it changed while it was read, {} times", model.path,
-                     kAttempts);
+        return error(StatusCode::kDataLoss, "model file {}: it changed while it was read, {} times",
+                     model.path, kAttempts);
       }
     }
   }
@@ -214,7 +227,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     const auto& [file, slot, precision] = request;
     LUNA_ASSIGN_OR_RETURN(const auto* components, components_of(file));
     LUNA_ASSIGN_OR_RETURN(const FoundComponent* found, component_for(*components, slot, file.path));
-    const auto [storage, compute] = component_types(precision, found->file_type, slot, options_.device);
+    const auto [storage, compute] =
+        component_types(precision, found->file_type, slot, options_.device);
     if (const auto hash = known_hashes_.find({file, slot}); hash != known_hashes_.end()) {
       if (ModelHandle handle = share(hash->second, storage, request)) return handle;
     }
@@ -227,7 +241,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     }
     if (ModelHandle handle = share(hash, storage, request)) return handle;
 
-    LUNA_ASSIGN_OR_RETURN(Component built, source_->build(*found, std::move(weights), compute, options_.device));
+    LUNA_ASSIGN_OR_RETURN(Component built,
+                          source_->build(*found, std::move(weights), compute, options_.device));
     auto entry = std::make_shared<Entry>();
     entry->model = {std::move(built), found->detected.info, precision_of(storage)};
     entry->model.info.content_hash = hash;
@@ -242,18 +257,19 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return handle;
   }
 
-  static Result<const FoundComponent*> component_for(const std::vector<FoundComponent>& components, Slot slot,
-                                                     const std::string& path) {
+  static Result<const FoundComponent*> component_for(const std::vector<FoundComponent>& components,
+                                                     Slot slot, const std::string& path) {
     std::vector<std::string_view> names;
     for (const FoundComponent& component : components) {
       if (component.detected.info.slot == slot) return &component;
       names.push_back(slot_name(component.detected.info.slot));
     }
-    return error(StatusCode::kFailedPrecondition, "model file {}: expected a {}, found {}", path, slot_name(slot),
-                 fmt::join(names, ", "));
+    return error(StatusCode::kFailedPrecondition, "model file {}: expected a {}, found {}", path,
+                 slot_name(slot), fmt::join(names, ", "));
   }
 
-  /// Drops unpinned models, the longest unused first, until at most `limit` bytes are resident. False: pins forbid it.
+  /// Drops unpinned models, the longest unused first, until at most `limit` bytes are resident.
+  /// False: pins forbid it.
   bool evict_until(std::uint64_t limit) {
     if (options_.budget_bytes == 0) return true;
     while (total_bytes() > limit) {
@@ -272,17 +288,20 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     const std::uint64_t budget = options_.budget_bytes;
     if (budget == 0) return {};
     if (bytes > budget) {
-      return error(StatusCode::kResourceExhausted, "model file {}: it needs {} MiB, the worker's budget is {} MiB",
-                   path, bytes >> 20, budget >> 20);
+      return error(StatusCode::kResourceExhausted,
+                   "model file {}: it needs {} MiB, the worker's budget is {} MiB", path,
+                   bytes >> 20, budget >> 20);
     }
     std::unique_lock lock(mutex_);
-    const bool room =
-        unpinned_.wait_for(lock, options_.pin_wait, [&] { return stopping_ || evict_until(budget - bytes); });
-    if (stopping_) return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down", path);
+    const bool room = unpinned_.wait_for(lock, options_.pin_wait,
+                                         [&] { return stopping_ || evict_until(budget - bytes); });
+    if (stopping_)
+      return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down", path);
     if (room) return {};
-    return error(StatusCode::kResourceExhausted,
-                 "model file {}: it needs {} MiB of a budget of {} MiB, and {} MiB are held by running jobs", path,
-                 bytes >> 20, budget >> 20, total_bytes() >> 20);
+    return error(
+        StatusCode::kResourceExhausted,
+        "model file {}: it needs {} MiB of a budget of {} MiB, and {} MiB are held by running jobs",
+        path, bytes >> 20, budget >> 20, total_bytes() >> 20);
   }
 
   const Options options_;
@@ -304,7 +323,8 @@ Residency::Residency(Options options, std::unique_ptr<ModelSource> source)
 }
 Residency::~Residency() { shelf_->stop(); }
 
-void Residency::acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done) {
+void Residency::acquire(Slot slot, const ModelRef& model,
+                        std::function<void(Result<ModelHandle>)> done) {
   shelf_->acquire(slot, model, std::move(done));
 }
 void Residency::inspect(const std::string& path,

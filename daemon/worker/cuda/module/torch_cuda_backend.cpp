@@ -1,9 +1,9 @@
+#include <cstdio>
+
 #include <ATen/ATen.h>
 #include <ATen/Context.h>
 #include <c10/cuda/CUDACachingAllocator.h>
 #include <cuda_runtime_api.h>
-
-#include <cstdio>
 
 #include "daemon/worker/cuda/cuda_backend.h"
 
@@ -17,8 +17,8 @@ Status cuda_status(cudaError_t code, std::string_view what) {
                             : code == cudaErrorInsufficientDriver || code == cudaErrorNoDevice
                                 ? StatusCode::kFailedPrecondition
                                 : StatusCode::kInternal;
-  return error(status, "{}: CUDA error {} ({}): {}", what, static_cast<int>(code), cudaGetErrorName(code),
-               cudaGetErrorString(code));
+  return error(status, "{}: CUDA error {} ({}): {}", what, static_cast<int>(code),
+               cudaGetErrorName(code), cudaGetErrorString(code));
 }
 
 template <class F>
@@ -50,7 +50,8 @@ class TorchCudaBackend final : public CudaBackend {
     std::string text = "GPU-";
     for (int i = 0; i < 16; ++i) {
       char digits[3];
-      std::snprintf(digits, sizeof digits, "%02x", static_cast<unsigned char>(properties.uuid.bytes[i]));
+      std::snprintf(digits, sizeof digits, "%02x",
+                    static_cast<unsigned char>(properties.uuid.bytes[i]));
       text += digits;
       if (i == 3 || i == 5 || i == 7 || i == 9) text += '-';
     }
@@ -67,7 +68,8 @@ class TorchCudaBackend final : public CudaBackend {
       const Status asked = cuda_status(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
       cudaSetDevice(previous);
       LUNA_RETURN_IF_ERROR(asked);
-      const auto stats = c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
+      const auto stats =
+          c10::cuda::CUDACachingAllocator::getDeviceStats(static_cast<c10::DeviceIndex>(device));
       const auto all = static_cast<std::size_t>(c10::CachingAllocator::StatType::AGGREGATE);
       memory.total_bytes = total;
       memory.in_use_bytes = static_cast<std::uint64_t>(stats.allocated_bytes[all].current);
@@ -102,7 +104,8 @@ class TorchCudaBackend final : public CudaBackend {
  private:
   static Result<cudaDeviceProp> properties_of(int device) {
     cudaDeviceProp properties{};
-    LUNA_RETURN_IF_ERROR(cuda_status(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties"));
+    LUNA_RETURN_IF_ERROR(
+        cuda_status(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties"));
     return properties;
   }
 };

@@ -211,10 +211,13 @@ TEST_F(Generate, NoDaemonEndsWithThree) {
 
 TEST_F(Generate, CtrlCCancelsOnTheServerAndEndsWith130) {
   std::stop_source stop;
-  console_.cancellable = [&] { return stop.get_token(); };
+  bool cancellable = false;
+  console_.stop = stop.get_token();
+  console_.on_cancellable = [&] { cancellable = true; };
   fake_->sample_hangs = true;
   fake_->on_sample_begins = [&] { stop.request_stop(); };
   EXPECT_EQ(luna(with({})), 130);
+  EXPECT_TRUE(cancellable);
   EXPECT_EQ(fake_->cancelled, 1);
 }
 

@@ -212,6 +212,17 @@ TEST_F(Jobs, DrainOfAnIdleCoreTellsAtOnce) {
   EXPECT_EQ(idle, 1);
 }
 
+TEST_F(Jobs, AtTheEndOfADrainWhatStillRunsIsAnsweredAndLateRepliesAreDropped) {
+  auto call = submit(caller("w"), sample());
+  int idle = 0;
+  core().drain([&] { ++idle; });
+  core().end_all(Status(StatusCode::kUnavailable, "time is up"));
+  EXPECT_EQ(call->message(), "time is up");
+  EXPECT_EQ(idle, 1);
+  worker_->finish_all(sampled(1));
+  EXPECT_EQ(call->answers, 1);
+}
+
 TEST_F(Jobs, ACoreThatEndsAnswersEveryCall) {
   auto call = submit(caller("w"), sample());
   core_.reset();

@@ -44,7 +44,8 @@ Result<JobReply> Outcome::wait() {
 
 void Outcome::wait_for_progress(std::size_t count) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, kPatience, [&] { return progress_.size() >= count || result_.has_value(); });
+  changed_.wait_for(lock, kPatience,
+                    [&] { return progress_.size() >= count || result_.has_value(); });
 }
 
 std::vector<SampleProgress> Outcome::progress() {
@@ -74,7 +75,8 @@ void EngineTest::SetUp() {
   settings_.threads = 1;
   settings_.clip_vocabulary = vocabulary();
   settings_.embedding_folders = {dir_.path()};
-  for (Slot slot : {Slot::kUNet, Slot::kVae, Slot::kClipL}) models_.slots[slot] = {checkpoint(), Precision::kAuto};
+  for (Slot slot : {Slot::kUNet, Slot::kVae, Slot::kClipL})
+    models_.slots[slot] = {checkpoint(), Precision::kAuto};
   open(settings_);
 }
 
@@ -104,11 +106,13 @@ Result<JobReply> EngineTest::run(Job job) {
 
 ConditioningEntry EngineTest::entry(const std::string& name, int tokens) {
   ConditioningEntry entry;
-  entry.cross_attn = tensor_of({1, tokens, 64}, support::uniform_values(name, static_cast<std::size_t>(tokens) * 64));
+  entry.cross_attn = tensor_of(
+      {1, tokens, 64}, support::uniform_values(name, static_cast<std::size_t>(tokens) * 64));
   return entry;
 }
 
-SampleRequest EngineTest::sample_request(std::uint64_t seed, const std::string& sampler, int steps, double cfg) {
+SampleRequest EngineTest::sample_request(std::uint64_t seed, const std::string& sampler, int steps,
+                                         double cfg) {
   SampleRequest request;
   request.run.sampler = sampler;
   request.run.steps = steps;

@@ -1,13 +1,13 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <condition_variable>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "daemon/worker/engine/engine.h"
 #include "tests/support/temp_dir.h"
@@ -45,8 +45,8 @@ class EngineTest : public testing::Test {
   Result<JobReply> run(JobRequest request);
   Result<JobReply> run(Job job);
   /// A request that samples one 8 x 8 latent.
-  SampleRequest sample_request(std::uint64_t seed, const std::string& sampler = "euler", int steps = 4,
-                               double cfg = 5.0);
+  SampleRequest sample_request(std::uint64_t seed, const std::string& sampler = "euler",
+                               int steps = 4, double cfg = 5.0);
   std::uint64_t unet_forwards() const;
 
   /// Written once a program: unet 32 channels, two levels.

@@ -8,8 +8,9 @@
 
 namespace luna::worker {
 
-/// A denoising model whose output row is its input row times two plus the mean of its context: repeating a
-/// context changes nothing, and a row sees nothing of its neighbours. Notes the shape of every forward.
+/// A denoising model whose output row is its input row times two plus the mean of its context:
+/// repeating a context changes nothing, and a row sees nothing of its neighbours. Notes the shape
+/// of every forward.
 class FakeUnet final : public DenoisingModel {
  public:
   const DenoiserTraits& traits() const override { return traits_; }
@@ -36,7 +37,8 @@ class FakeUnet final : public DenoisingModel {
 /// Collects what the batcher hands out.
 class FakeSink final : public RowSink {
  public:
-  explicit FakeSink(std::string workflow = "a", Priority priority = Priority::kNormal, std::uint64_t order = 0)
+  explicit FakeSink(std::string workflow = "a", Priority priority = Priority::kNormal,
+                    std::uint64_t order = 0)
       : workflow_(std::move(workflow)), urgency_{priority, 0, order} {}
   Urgency urgency() const override { return urgency_; }
   const std::string& workflow() const override { return workflow_; }

@@ -1,9 +1,9 @@
 #include "daemon/worker/engine/row_batcher.h"
 
-#include <gmock/gmock.h>
-
 #include <limits>
 #include <new>
+
+#include <gmock/gmock.h>
 
 #include "tests/unit/daemon/worker/engine/fake_unet.h"
 
@@ -30,7 +30,9 @@ class RowBatcherTest : public testing::Test {
   static void run_all(RowBatcher& batcher) {
     while (!batcher.empty()) batcher.run_next();
   }
-  static float value_of(const RowResult& result) { return result.output.flatten()[0].item<float>(); }
+  static float value_of(const RowResult& result) {
+    return result.output.flatten()[0].item<float>();
+  }
 
   DevicePacer pacer_{at::kCPU};
   FakeUnet unet_;
@@ -142,7 +144,8 @@ TEST_F(RowBatcherTest, OfOnePriorityTheWorkflowThatHadLessOfTheDeviceGoesFirst) 
 TEST_F(RowBatcherTest, RowsOfLowerPriorityJoinOnlyAsFarAsTheyHardlySlowTheUrgentOnes) {
   RowBatcher batcher = make();
   FakeSink urgent("a", Priority::kInteractive, 0), bulk("b", Priority::kBulk, 1);
-  for (std::size_t i = 0; i < 4; ++i) urgent.done.clear(), batcher.add(&urgent, i, fake_row(unet_, 1));
+  for (std::size_t i = 0; i < 4; ++i)
+    urgent.done.clear(), batcher.add(&urgent, i, fake_row(unet_, 1));
   for (std::size_t i = 0; i < 4; ++i) batcher.add(&bulk, i, fake_row(unet_, 1));
   batcher.run_next();
   // Nothing is measured yet, so cost counts as proportional to rows: one row is a quarter more.
@@ -160,7 +163,8 @@ TEST_F(RowBatcherTest, AForwardThatDoesNotFitIsSplitUntilItDoesAndTheNextOnesSta
   run_all(batcher);
   EXPECT_THAT(sink.failed, IsEmpty());
   ASSERT_THAT(sink.done, SizeIs(8));
-  for (std::size_t i = 0; i < 8; ++i) EXPECT_FLOAT_EQ(value_of(sink.done[i]), 3.0f * static_cast<float>(i));
+  for (std::size_t i = 0; i < 8; ++i)
+    EXPECT_FLOAT_EQ(value_of(sink.done[i]), 3.0f * static_cast<float>(i));
   EXPECT_THAT(unet_.rows_of_forwards, ElementsAre(8, 4, 2, 2, 4, 2, 2));
 
   unet_.rows_of_forwards.clear();
@@ -170,7 +174,9 @@ TEST_F(RowBatcherTest, AForwardThatDoesNotFitIsSplitUntilItDoesAndTheNextOnesSta
 }
 
 TEST_F(RowBatcherTest, OnlyTheRowThatFailsAloneIsFailed) {
-  unet_.before_forward = [](const at::Tensor& x) { TORCH_CHECK(!x.eq(13).any().item<bool>(), "thirteen"); };
+  unet_.before_forward = [](const at::Tensor& x) {
+    TORCH_CHECK(!x.eq(13).any().item<bool>(), "thirteen");
+  };
   RowBatcher batcher = make();
   FakeSink good, bad;
   for (std::size_t i = 0; i < 5; ++i) batcher.add(&good, i, fake_row(unet_, 1));

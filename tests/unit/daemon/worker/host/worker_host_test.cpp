@@ -1,0 +1,211 @@
+#include "daemon/worker/host/worker_host.h"
+
+#include <condition_variable>
+#include <future>
+#include <map>
+#include <mutex>
+
+#include <boost/asio/executor_work_guard.hpp>
+#include <boost/asio/post.hpp>
+#include <gmock/gmock.h>
+
+#include "common/local/socket.h"
+#include "daemon/ipc/session/worker_link.h"
+
+namespace luna::worker {
+namespace {
+
+using testing::HasSubstr;
+
+/// What an engine was asked, and by whom it is answered: the test.
+struct EngineScript {
+  std::mutex mutex;
+  std::condition_variable changed;
+  std::map<JobId, JobEvents> running;
+  std::vector<JobId> cancelled;
+  std::function<void()> idle;
+
+  template <class Condition>
+  bool wait_for(Condition condition) {
+    std::unique_lock lock(mutex);
+    return changed.wait_for(lock, std::chrono::seconds(20), condition);
+  }
+};
+
+class ScriptedEngine final : public Engine {
+ public:
+  explicit ScriptedEngine(EngineScript& script) : script_(script) {}
+  void run(Job job, JobEvents events) override {
+    note([&] { script_.running[job.id] = std::move(events); });
+  }
+  void cancel(JobId job) override {
+    note([&] { script_.cancelled.push_back(job); });
+  }
+  void drain(std::function<void()> idle) override {
+    note([&] { script_.idle = std::move(idle); });
+  }
+  WorkerReport report() const override {
+    WorkerReport report;
+    report.device = "scripted";
+    report.jobs_done = 7;
+    return report;
+  }
+  std::string device_description() const override { return "scripted (0 threads)"; }
+
+ private:
+  template <class F>
+  void note(F change) {
+    std::lock_guard lock(script_.mutex);
+    change();
+    script_.changed.notify_all();
+  }
+  EngineScript& script_;
+};
+
+/// An io_context with a thread.
+class Loop {
+ public:
+  ~Loop() {
+    work_.reset();
+    io.stop();
+    thread_.join();
+  }
+  boost::asio::io_context io;
+
+ private:
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{io.get_executor()};
+  std::thread thread_{[this] { io.run(); }};
+};
+
+class WorkerHostTest : public testing::Test {
+ protected:
+  void connect(WorkerHost::OpenEngine open) {
+    auto sockets = socket_pair();
+    ASSERT_TRUE(sockets.ok());
+    WorkerSettings settings;
+    settings.heartbeat_ms = 20;
+    ipc::WorkerLink::Handlers handlers;
+    handlers.on_ready = [this](Status status, std::string device) {
+      ready_.set_value({status, device});
+    };
+    handlers.on_heartbeat = [this](const WorkerReport& report) {
+      std::lock_guard lock(script_.mutex);
+      heartbeats_.push_back(report);
+      script_.changed.notify_all();
+    };
+    handlers.on_closed = [this](Status) { closed_.set_value(); };
+    front_ = ipc::WorkerLink::adopt(front_loop_.io, sockets->first.release(), WorkerId{1}, settings,
+                                    handlers);
+    const int fd = sockets->second.release();
+    on_worker([&] {
+      host_ = std::make_unique<WorkerHost>(worker_loop_.io, fd, open,
+                                           [this](int code) { exited_.set_value(code); });
+    });
+  }
+  void connect_scripted() {
+    connect([this](const WorkerSettings&) {
+      return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
+    });
+  }
+  void TearDown() override {
+    if (front_) front_->close();
+    on_worker([&] { host_.reset(); });
+  }
+  template <class F>
+  void on_worker(F call) {
+    std::promise<void> done;
+    boost::asio::post(worker_loop_.io, [&] {
+      call();
+      done.set_value();
+    });
+    done.get_future().get();
+  }
+  std::shared_ptr<std::promise<Result<JobReply>>> run(std::uint64_t id) {
+    Job job;
+    job.id = JobId{id};
+    job.request = TokenizeRequest{"x"};
+    auto done = std::make_shared<std::promise<Result<JobReply>>>();
+    front_->run(job, {{}, [done](Result<JobReply> result) { done->set_value(std::move(result)); }});
+    return done;
+  }
+
+  EngineScript script_;
+  std::vector<WorkerReport> heartbeats_;
+  std::promise<std::pair<Status, std::string>> ready_;
+  std::promise<void> closed_;
+  std::promise<int> exited_;
+  Loop front_loop_, worker_loop_;
+  std::shared_ptr<ipc::WorkerLink> front_;
+  std::unique_ptr<WorkerHost> host_;
+};
+
+TEST_F(WorkerHostTest, AJobGoesToTheEngineAndItsResultToTheFront) {
+  connect_scripted();
+  EXPECT_EQ(ready_.get_future().get().second, "scripted (0 threads)");
+  auto done = run(5);
+  ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
+  script_.running[JobId{5}].on_done(JobReply(UnloadModelReply{42}));
+  const auto reply = done->get_future().get();
+  ASSERT_TRUE(reply.ok()) << reply.status().to_string();
+  EXPECT_EQ(std::get<UnloadModelReply>(*reply).freed_bytes, 42u);
+}
+
+TEST_F(WorkerHostTest, HeartbeatsCarryTheEnginesReport) {
+  connect_scripted();
+  EXPECT_TRUE(
+      script_.wait_for([&] { return !heartbeats_.empty() && heartbeats_.back().jobs_done == 7; }));
+}
+
+TEST_F(WorkerHostTest, CancelReachesTheEngine) {
+  connect_scripted();
+  auto done = run(5);
+  ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
+  front_->cancel(JobId{5});
+  ASSERT_TRUE(script_.wait_for([&] { return !script_.cancelled.empty(); }));
+  script_.running[JobId{5}].on_done(error(StatusCode::kCancelled, "cancelled"));
+  EXPECT_EQ(done->get_future().get().status().code(), StatusCode::kCancelled);
+}
+
+TEST_F(WorkerHostTest, JobsThatComeBeforeTheEngineIsOpenAreRunOnceItIs) {
+  std::promise<void> may_open;
+  auto gate = may_open.get_future().share();
+  connect([this, gate](const WorkerSettings&) {
+    gate.wait();
+    return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
+  });
+  auto done = run(5);
+  may_open.set_value();
+  ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
+  script_.running[JobId{5}].on_done(JobReply(UnloadModelReply{1}));
+  EXPECT_TRUE(done->get_future().get().ok());
+}
+
+TEST_F(WorkerHostTest, WithoutADeviceReadySaysWhyAndSoDoesEveryJob) {
+  connect([](const WorkerSettings&) {
+    return Result<std::unique_ptr<Engine>>(error(StatusCode::kNotFound, "no such device"));
+  });
+  const auto ready = ready_.get_future().get();
+  EXPECT_EQ(ready.first.code(), StatusCode::kNotFound);
+  EXPECT_THAT(ready.first.message(), HasSubstr("no such device"));
+  EXPECT_EQ(run(5)->get_future().get().status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(WorkerHostTest, TheEndOfTheFrontEndsTheProcess) {
+  connect_scripted();
+  ready_.get_future().get();
+  front_->close();
+  EXPECT_EQ(exited_.get_future().get(), 0);
+}
+
+TEST_F(WorkerHostTest, DrainEndsTheProcessOnceTheEngineIsIdle) {
+  connect_scripted();
+  ready_.get_future().get();
+  front_->drain();
+  ASSERT_TRUE(script_.wait_for([&] { return script_.idle != nullptr; }));
+  script_.idle();
+  EXPECT_EQ(exited_.get_future().get(), 0);
+  closed_.get_future().get();
+}
+
+}  // namespace
+}  // namespace luna::worker
