@@ -51,9 +51,10 @@ class Workflow {
 
   client::CallOptions& options() { return options_; }
   Result<EncodeTextReply> encode(const std::string& text);
-  /// Both signs encoded, one row of an empty latent of `cells` x `cells`.
+  /// Both signs encoded, one row of an empty latent of `cells` x `cells`. At 8 the lowest level of the tiny UNet is a
+  /// single cell, whose norm groups of two values make rounding errors grow without bound: no size to compare at.
   Result<SampleRequest> request(const std::string& positive, const std::string& negative, std::uint64_t seed,
-                                int cells = 8);
+                                int cells = 16);
   Answer<SampleReply> start(SampleRequest request,
                             std::function<void(const SampleProgress&)> on_progress = nullptr);
   Result<SampleReply> sample(SampleRequest request) { return start(std::move(request)).wait(); }
