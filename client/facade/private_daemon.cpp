@@ -162,6 +162,11 @@ Status wait_until_it_answers(const PrivateDaemonOptions& options, const PrivateD
   return {};
 }
 
+fs::path own_folder() {
+  std::error_code ignored;
+  return fs::read_symlink("/proc/self/exe", ignored).parent_path();
+}
+
 bool is_program(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored) && ::access(path.c_str(), X_OK) == 0;
@@ -173,9 +178,7 @@ std::vector<std::string> private_daemon_arguments(const std::string& socket) {
   return {"--address", "unix:" + socket, "--listen", "none", "--idle-exit", "60"};
 }
 
-Result<std::string> find_daemon_program() {
-  std::error_code ignored;
-  const fs::path here = fs::read_symlink("/proc/self/exe", ignored).parent_path();
+Result<std::string> find_daemon_program(const fs::path& here) {
   if (is_program(here / "lunad")) return (here / "lunad").string();
   const char* path = std::getenv("PATH");
   std::string_view rest = path ? path : "";
@@ -202,7 +205,7 @@ Result<PrivateDaemon> ensure_private_daemon(const PrivateDaemonOptions& options)
 
   std::string program = options.program;
   if (program.empty()) {
-    LUNA_ASSIGN_OR_RETURN(program, find_daemon_program());
+    LUNA_ASSIGN_OR_RETURN(program, find_daemon_program(own_folder()));
   }
   const SpawnSetup setup(daemon.log_file);
   LUNA_ASSIGN_OR_RETURN(const pid_t pid,

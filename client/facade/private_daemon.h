@@ -1,6 +1,7 @@
 #pragma once
 
 #include <chrono>
+#include <filesystem>
 #include <functional>
 #include <string>
 #include <string_view>
@@ -14,7 +15,7 @@ namespace luna::client {
 inline constexpr std::string_view kPrivateSocket = "private.sock";
 
 struct PrivateDaemonOptions {
-  std::string program;  ///< empty: find_daemon_program()
+  std::string program;  ///< empty: the one beside this program, else in $PATH
   std::string folder;   ///< socket, lock and log lie here; made with mode 0700
   std::chrono::milliseconds start_timeout{30000};
   /// Whether a daemon listens at a socket; replaced by tests.
@@ -27,8 +28,8 @@ struct PrivateDaemon {
   bool started = false;  ///< by this call
 };
 
-/// "lunad" beside this program, else in $PATH. NOT_FOUND says where it was looked for.
-Result<std::string> find_daemon_program();
+/// "lunad" in `here` (this program's folder), else in $PATH. NOT_FOUND says where it was looked for.
+Result<std::string> find_daemon_program(const std::filesystem::path& here);
 
 /// The private daemon of this user: the running one, else a new one, detached (own session, own
 /// process group) and ending by itself when idle for a minute. A lock lets commands that start

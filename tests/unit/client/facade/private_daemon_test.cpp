@@ -104,14 +104,15 @@ TEST_F(PrivateDaemonTest, AFolderOpenToOthersIsRefused) {
             StatusCode::kPermissionDenied);
 }
 
-TEST_F(PrivateDaemonTest, TheDaemonIsLookedForInPath) {
+TEST_F(PrivateDaemonTest, TheDaemonIsLookedForBesideTheProgramThenInPath) {
   program("true");
+  EXPECT_EQ(*find_daemon_program(dir_.path()), dir_.file("lunad"));
   const char* path = std::getenv("PATH");
   const std::string before = path ? path : "";
   ::setenv("PATH", ("/nowhere:" + dir_.path()).c_str(), 1);
-  EXPECT_EQ(*find_daemon_program(), dir_.file("lunad"));
+  EXPECT_EQ(*find_daemon_program("/nowhere"), dir_.file("lunad"));
   ::setenv("PATH", "/nowhere", 1);
-  EXPECT_EQ(find_daemon_program().status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(find_daemon_program("/nowhere").status().code(), StatusCode::kNotFound);
   ::setenv("PATH", before.c_str(), 1);
 }
 
