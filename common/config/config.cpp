@@ -8,8 +8,8 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
+#include "common/base/nearest_name.h"
 #include "common/config/config_paths.h"
-#include "common/config/nearest_name.h"
 #include "common/config/option_table.h"
 
 namespace luna {

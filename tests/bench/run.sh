@@ -33,7 +33,8 @@ for name in $wanted; do
     small_call) start_daemon; "$bin/bench_small_call" --address "unix:$folder/lunad.sock" --checkpoint tiny.safetensors ;;
     load) start_daemon; "$bin/bench_load" --address "unix:$folder/lunad.sock" --checkpoint wide.safetensors \
             --path "$folder/models/checkpoints/wide.safetensors" ;;
-    comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ] ;;
+    comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ]
+      "${COMFYUI_PYTHON:-python3}" "$here/physical_limit.py" || [ $? = 77 ] ;;
     *) echo "no benchmark '$name'; there are small_call, load, comfyui" >&2; exit 2 ;;
   esac
 done

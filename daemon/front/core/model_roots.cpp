@@ -8,8 +8,8 @@
 
 #include <fmt/ranges.h>
 
+#include "common/base/nearest_name.h"
 #include "common/config/extra_model_paths.h"
-#include "common/config/nearest_name.h"
 
 namespace luna::front {
 namespace {

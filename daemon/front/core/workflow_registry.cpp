@@ -4,7 +4,7 @@
 #include <cctype>
 #include <utility>
 
-#include "common/config/nearest_name.h"
+#include "common/base/nearest_name.h"
 
 namespace luna::front {
 namespace {

@@ -6,39 +6,11 @@
 #include <string>
 #include <utility>
 
+#include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
 namespace {
-
-constexpr std::array<std::pair<DType, at::ScalarType>, 12> kTypes = {{
-    {DType::kF32, at::kFloat},
-    {DType::kF16, at::kHalf},
-    {DType::kBF16, at::kBFloat16},
-    {DType::kF64, at::kDouble},
-    {DType::kI64, at::kLong},
-    {DType::kI32, at::kInt},
-    {DType::kI16, at::kShort},
-    {DType::kI8, at::kChar},
-    {DType::kU8, at::kByte},
-    {DType::kBool, at::kBool},
-    {DType::kF8E4M3, at::kFloat8_e4m3fn},
-    {DType::kF8E5M2, at::kFloat8_e5m2},
-}};
-
-std::optional<at::ScalarType> scalar_type(DType dtype) {
-  for (const auto& [ours, theirs] : kTypes) {
-    if (ours == dtype) return theirs;
-  }
-  return std::nullopt;
-}
-
-std::optional<DType> wire_type(at::ScalarType type) {
-  for (const auto& [ours, theirs] : kTypes) {
-    if (theirs == type) return ours;
-  }
-  return std::nullopt;
-}
 
 std::string_view place_name(const TensorRef& tensor) {
   static constexpr std::array<std::string_view, 5> kNames = {
@@ -60,9 +32,7 @@ Result<BytesPtr> make_heap_bytes(std::size_t size,
 Result<at::Tensor> host_tensor(const TensorRef& tensor, std::string_view what,
                                std::size_t max_bytes) {
   LUNA_RETURN_IF_ERROR(tensor.validate(what, max_bytes));
-  const std::optional<at::ScalarType> type = scalar_type(tensor.spec.dtype);
-  if (!type) return error(StatusCode::kInvalidArgument, "{}: unknown element type", what);
-  const auto options = at::TensorOptions().dtype(*type);
+  const auto options = at::TensorOptions().dtype(scalar_type_of(tensor.spec.dtype));
   if (std::holds_alternative<std::monostate>(tensor.place)) {
     return torch_call(what, [&] { return at::zeros(tensor.spec.shape, options); });
   }
@@ -85,7 +55,7 @@ Result<at::Tensor> host_tensor(const TensorRef& tensor, std::string_view what,
 }
 
 Result<TensorRef> tensor_ref_of(const at::Tensor& tensor, const BytesMaker& make) {
-  const std::optional<DType> dtype = wire_type(tensor.scalar_type());
+  const std::optional<DType> dtype = dtype_of(tensor.scalar_type());
   if (!dtype) {
     return error(StatusCode::kInternal, "a result of type {} has no name on the wire",
                  at::toString(tensor.scalar_type()));

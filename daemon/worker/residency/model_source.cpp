@@ -3,8 +3,8 @@
 #include <map>
 #include <utility>
 
+#include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
-#include "daemon/worker/precision/scalar_types.h"
 #include "daemon/worker/weights/weight_loader.h"
 
 namespace luna::worker {

@@ -2,7 +2,9 @@
 #include <cmath>
 #include <string_view>
 
-#include "daemon/worker/sampling/known_name.h"
+#include <fmt/ranges.h>
+
+#include "common/base/nearest_name.h"
 #include "daemon/worker/sampling/samplers.h"
 
 namespace luna::worker {
@@ -65,8 +67,8 @@ const Entry* find_entry(const std::string& name) {
 }
 
 Status unknown_sampler(const std::string& name) {
-  return error(StatusCode::kInvalidArgument, "unknown sampler '{}'; nearest are {}",
-               name.substr(0, 64), nearest_of(name, sampler_names()));
+  return error(StatusCode::kInvalidArgument, "unknown sampler '{}'{}", name.substr(0, 64),
+               did_you_mean(name, sampler_names()));
 }
 
 }  // namespace
@@ -93,9 +95,10 @@ Status check_sampler_options(const std::string& name,
     if (known == entry->options.end()) {
       std::vector<std::string> names;
       for (const Option& o : entry->options) names.emplace_back(o.name);
-      return error(StatusCode::kInvalidArgument, "sampler '{}' has no option '{}'; {}", name,
-                   key.substr(0, 64),
-                   names.empty() ? "it takes none" : "nearest are " + nearest_of(key, names));
+      return error(
+          StatusCode::kInvalidArgument, "sampler '{}' has no option '{}'; {}", name,
+          key.substr(0, 64),
+          names.empty() ? "it takes none" : fmt::format("it takes {}", fmt::join(names, ", ")));
     }
     if (!(value >= known->min && value <= known->max) ||
         (known->whole && value != std::floor(value))) {

@@ -7,7 +7,7 @@
 
 #include <boost/math/special_functions/beta.hpp>
 
-#include "daemon/worker/sampling/known_name.h"
+#include "common/base/nearest_name.h"
 
 namespace luna::worker {
 namespace {
@@ -179,8 +179,8 @@ Result<Sigmas> scheduled(const SamplerRun& run, const ModelSampling& model, int 
   const auto scheduler = std::find_if(kSchedulers.begin(), kSchedulers.end(),
                                       [&](const Scheduler& s) { return s.name == run.scheduler; });
   if (scheduler == kSchedulers.end()) {
-    return error(StatusCode::kInvalidArgument, "unknown scheduler '{}'; nearest are {}",
-                 run.scheduler.substr(0, 64), nearest_of(run.scheduler, scheduler_names()));
+    return error(StatusCode::kInvalidArgument, "unknown scheduler '{}'{}",
+                 run.scheduler.substr(0, 64), did_you_mean(run.scheduler, scheduler_names()));
   }
   const bool drops = drops_second_last_sigma(run.sampler);
   if (drops) ++steps;

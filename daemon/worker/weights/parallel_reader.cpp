@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <system_error>
 
+#include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
-#include "daemon/worker/precision/scalar_types.h"
 #include "daemon/worker/weights/sha256.h"
 
 namespace luna::worker {

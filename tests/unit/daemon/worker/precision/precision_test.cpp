@@ -1,26 +1,12 @@
 #include <gtest/gtest.h>
 
 #include "daemon/worker/precision/component_types.h"
-#include "daemon/worker/precision/scalar_types.h"
 
 namespace luna::worker {
 namespace {
 
 const at::Device kCpu(at::kCPU);
 const at::Device kGpu(at::kCUDA, 0);
-
-TEST(ScalarTypes, EveryTypeGoesThereAndBackWithItsSize) {
-  for (int i = 0; i <= static_cast<int>(DType::kF8E5M2); ++i) {
-    const auto dtype = static_cast<DType>(i);
-    EXPECT_EQ(dtype_of(scalar_type_of(dtype)), dtype);
-    EXPECT_EQ(c10::elementSize(scalar_type_of(dtype)), dtype_size(dtype));
-  }
-}
-
-TEST(ScalarTypes, TypesThatNeverTravelHaveNoName) {
-  EXPECT_EQ(dtype_of(at::kComplexFloat), std::nullopt);
-  EXPECT_EQ(dtype_of(at::kQInt8), std::nullopt);
-}
 
 TEST(ComponentTypes, AutoIsF32OnTheCpuWhateverTheFileHolds) {
   for (const DType file : {DType::kF32, DType::kF16, DType::kBF16, DType::kF8E4M3})

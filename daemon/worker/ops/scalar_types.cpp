@@ -1,4 +1,4 @@
-#include "daemon/worker/precision/scalar_types.h"
+#include "daemon/worker/ops/scalar_types.h"
 
 #include <array>
 #include <utility>
