@@ -14,6 +14,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
 import comfyui_process
@@ -84,6 +85,8 @@ class Reference:
         self.positive, self.negative, self.other = (
             clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (POSITIVE, NEGATIVE, "a lighthouse"))
         self.torch, self.sample, self.pictures = fixtures.torch, comfy.sample, pictures
+        # So small a model gains nothing from threads, and loses much where other programs want the cores.
+        self.torch.set_num_threads(1)
 
     def pixels(self, name):
         import numpy
@@ -93,7 +96,7 @@ class Reference:
         return self.torch.from_numpy(picture)[None]
 
     def latents(self, case, positive=None):
-        """As the stock nodes: LoadImage, VAEEncode, RepeatLatentBatch, LoadImageMask (red), SetLatentNoiseMask, KSampler."""
+        """As the stock nodes LoadImage, VAEEncode, RepeatLatentBatch, LoadImageMask, SetLatentNoiseMask, KSampler."""
         torch = self.torch
         latent, mask = torch.zeros(1, 4, case["height"] // 8, case["width"] // 8), None
         if case.get("image"):
@@ -135,9 +138,13 @@ def relative_error(ours, theirs):
 
 
 def closest_pair(latents):
-    """The least relative distance of two cells: what a mix-up of two schedules would at least show as."""
-    names = list(latents)
-    return min((relative_error(latents[a], latents[b]), a, b) for i, a in enumerate(names) for b in names[:i])
+    """(distance, cell, cell) of the nearest two that share a sampler or a scheduler: the least that a mix-up shows as.
+
+    Without ddim, which in ComfyUI is euler.
+    """
+    names = [name for name in latents if not name.startswith("ddim/")]
+    return min((relative_error(latents[a], latents[b]), a, b) for i, a in enumerate(names) for b in names[:i]
+               if set(a.split("/")) & set(b.split("/")))
 
 
 def compare(programs, cases):
@@ -178,10 +185,13 @@ def compare(programs, cases):
     summary = dict(cases=len(results), median=statistics.median(results.values()), worst=results[worst],
                    worst_case=worst, limit=LIMIT, prompt_effect=prompt_effect,
                    failed=[name for name, error in results.items() if not error <= LIMIT])
-    if len(grid_latents) > 1:
+    passed = not summary["failed"] and prompt_effect > 10 * LIMIT
+    if len(grid_latents) == len(grid()):
         distance, first, second = closest_pair(grid_latents)
         summary.update(closest_cells=[first, second], closest_cells_apart=distance)
-    summary["verdict"] = "FAILED" if summary["failed"] or prompt_effect < 10 * LIMIT else "ok"
+        # Some schedules are nearer to each other than the limit; each cell must still be its own.
+        passed = passed and max(results[name] for name in grid()) < distance / 2
+    summary["verdict"] = "ok" if passed else "FAILED"
     return results, summary
 
 
@@ -193,7 +203,7 @@ def write_page(path, programs, results, summary):
 
     luna = subprocess.run([programs / "luna", "version"], capture_output=True, text=True, check=True).stdout.strip()
     number = "{:.1e}".format
-    lines = [
+    paragraphs = [
         "# Final latents against ComfyUI",
         "",
         "Made by",
@@ -213,9 +223,14 @@ def write_page(path, programs, results, summary):
         "",
         f"{summary['cases']} cases, limit {LIMIT:g}: median {number(summary['median'])}, worst "
         f"{number(summary['worst'])} ({summary['worst_case']}), {len(summary['failed'])} beyond the limit. What the "
-        f"comparison can tell apart: another prompt moves the latents by {summary['prompt_effect']:.2g}; the two cells "
-        f"nearest to each other, {' and '.join(summary['closest_cells'])}, are {summary['closest_cells_apart']:.1e} apart.",
+        f"comparison can tell apart: another prompt moves the latents by {summary['prompt_effect']:.2g}; the nearest "
+        f"two cells of a row or a column, {' and '.join(summary['closest_cells'])}, are "
+        f"{summary['closest_cells_apart']:.1e} apart (ddim not counted: in ComfyUI it is euler); the "
+        "test also asks that every cell be nearer to its own reference than half of that.",
         "",
+    ]
+    lines = [line for text in paragraphs for line in (textwrap.wrap(text, 120, break_on_hyphens=False) or [""])]
+    lines += [
         "| | " + " | ".join(SCHEDULERS) + " |",
         "|---|" + "---|" * len(SCHEDULERS),
     ]

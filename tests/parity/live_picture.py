@@ -10,6 +10,7 @@ import sys
 import tempfile
 
 import comfyui_process
+import luna_process
 
 CASES = [
     dict(positive="a red fox in the snow, (sharp:1.3)", negative="blurry", width=128, height=128, steps=6, cfg=7.0,
@@ -41,26 +42,13 @@ def main():
                 latents = load_file(comfyui.output_file(outputs["8"]["latents"][0]))["latent_tensor"]
                 reference.append((pictures, latents))
 
-        config = base / "config.toml"
-        socket = base / "lunad.sock"
-        config.write_text(f'[server]\nunix_socket = "{socket}"\nlisten = ""\n[models]\nroots = ["{base / "models"}"]\n')
-        daemon = subprocess.Popen([programs / "lunad", "--config", config])
         failures = 0
-        try:
+        with luna_process.LunaDaemon(programs, base / "models", base) as daemon:
             for case, (pictures, latents) in zip(CASES, reference):
                 name = base / "luna.png"
-                command = [programs / "luna", "generate", "--address", f"unix:{socket}", "--checkpoint",
-                           "wide.safetensors", "--prompt", case["positive"], "--negative", case["negative"],
-                           "--width", case["width"], "--height", case["height"], "--steps", case["steps"],
-                           "--cfg", case["cfg"], "--sampler", case["sampler"], "--scheduler", case["scheduler"],
-                           "--seed", case["seed"], "--batch", case["batch"], "--precision", "f32",
-                           "--output", name, "--save-latents", base / "luna.safetensors", "--json"]
-                for _ in range(200):
-                    run = subprocess.run([str(word) for word in command], capture_output=True, text=True)
-                    if run.returncode == 0 or "unix:" not in run.stderr:
-                        break
-                if run.returncode:
-                    sys.exit(f"luna generate failed ({run.returncode}): {run.stderr}")
+                flags = {key: value for key, value in case.items() if key not in ("positive", "negative")}
+                daemon.generate(checkpoint="wide.safetensors", prompt=case["positive"], negative=case["negative"],
+                                precision="f32", output=name, save_latents=base / "luna.safetensors", **flags)
                 names = [name] if case["batch"] == 1 else [base / f"luna_{i}.png" for i in range(case["batch"])]
                 ours = load_file(base / "luna.safetensors")["latent_tensor"]
                 latent_error = float(numpy.linalg.norm(ours - latents) / numpy.linalg.norm(latents))
@@ -72,9 +60,6 @@ def main():
                     failures += verdict != "ok"
                     print(json.dumps(dict(case=case, picture=index, largest_difference=worst, value_range=spread,
                                           latent_relative_error=latent_error, verdict=verdict)))
-        finally:
-            daemon.terminate()
-            daemon.wait(30)
     sys.exit(1 if failures else 0)
 
 

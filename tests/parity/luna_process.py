@@ -15,7 +15,7 @@ class LunaDaemon:
         self.socket = self.base / "lunad.sock"
         self.config = self.base / "config.toml"
         self.config.write_text(f'[server]\nunix_socket = "{self.socket}"\nlisten = ""\n'
-                               f'[models]\nroots = ["{models}"]\n')
+                               f'[models]\nroots = ["{models}"]\n[[pool]]\nname = "cpu"\ndevices = ["cpu"]\n')
 
     def __enter__(self):
         self.log = open(self.base / "lunad.log", "w+")
