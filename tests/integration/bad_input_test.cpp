@@ -1,9 +1,10 @@
-// Bad input is answered with a sentence that names what was expected and what was found, and the daemon lives on.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
+// Bad input is answered with a sentence that names what was expected and what was found, and the
+// daemon lives on.
 #include <fstream>
 #include <limits>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "tests/integration/calls.h"
 #include "tests/integration/daemon_process.h"
@@ -81,15 +82,16 @@ std::vector<pid_t> BadInput::worker_pids_;
 
 TEST_F(BadInput, ATruncatedCheckpointIsNamedWithItsSizes) {
   const std::string good = read_file(checkpoint_path("good.safetensors"));
-  std::ofstream(checkpoint_path("short.safetensors"), std::ios::binary) << good.substr(0, good.size() / 2);
+  std::ofstream(checkpoint_path("short.safetensors"), std::ios::binary)
+      << good.substr(0, good.size() / 2);
   const Status status = refused_file("short.safetensors");
   EXPECT_EQ(status.code(), StatusCode::kDataLoss) << status.to_string();
   EXPECT_THAT(status.message(), HasSubstr("short.safetensors"));
 }
 
 TEST_F(BadInput, ALyingHeaderIsRefused) {
-  std::ofstream(checkpoint_path("lying.safetensors"), std::ios::binary)
-      << raw_safetensors(R"({"a":{"dtype":"F32","shape":[4,4],"data_offsets":[0,9999]}})", std::string(64, 'x'));
+  std::ofstream(checkpoint_path("lying.safetensors"), std::ios::binary) << raw_safetensors(
+      R"({"a":{"dtype":"F32","shape":[4,4],"data_offsets":[0,9999]}})", std::string(64, 'x'));
   const Status status = refused_file("lying.safetensors");
   EXPECT_FALSE(status.ok());
   EXPECT_THAT(status.message(), HasSubstr("lying.safetensors"));
@@ -155,7 +157,8 @@ TEST_F(BadInput, WrongShapesNameExpectedAndFound) {
   EXPECT_THAT(channels.message(), HasSubstr("3"));
 
   request_.rows[0].latent.spec.shape = {4, 8, 8};
-  request_.rows[0].conditioning["positive"][0].cross_attn = tensor_of({1, 2, 3}, std::vector<float>(6));
+  request_.rows[0].conditioning["positive"][0].cross_attn =
+      tensor_of({1, 2, 3}, std::vector<float>(6));
   const Status context = refused(request_);
   EXPECT_EQ(context.code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(context.message(), HasSubstr("64"));

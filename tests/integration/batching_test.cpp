@@ -1,7 +1,8 @@
-// Requests of different seeds, steps, samplers and scales share forwards, and do not feel each other.
-#include <gtest/gtest.h>
-
+// Requests of different seeds, steps, samplers and scales share forwards, and do not feel each
+// other.
 #include <mutex>
+
+#include <gtest/gtest.h>
 
 #include "tests/integration/calls.h"
 #include "tests/integration/daemon_process.h"
@@ -27,7 +28,8 @@ StatusInfo status_after(DaemonProcess& daemon, std::uint64_t jobs) {
     std::uint64_t done = 0;
     for (const WorkerInfo& worker : status.workers) done += worker.report.jobs_done;
     return done >= jobs;
-  })) << "the workers' reports never showed " << jobs << " finished jobs";
+  })) << "the workers' reports never showed "
+      << jobs << " finished jobs";
   return status;
 }
 
@@ -45,8 +47,8 @@ TEST(Batching, EightDifferentRequestsNeedFewerThanHalfTheForwardsOfEightInTurn) 
   ASSERT_TRUE(client);
   Workflow workflow = register_workflow(*client, "batching", "tiny.safetensors");
 
-  const std::vector<std::string> samplers = {"euler", "heun", "dpmpp_2m", "euler_ancestral",
-                                             "ddim", "dpmpp_2m_sde", "lcm", "uni_pc"};
+  const std::vector<std::string> samplers = {"euler", "heun",         "dpmpp_2m", "euler_ancestral",
+                                             "ddim",  "dpmpp_2m_sde", "lcm",      "uni_pc"};
   std::vector<SampleRequest> requests;
   for (int i = 0; i < 8; ++i) {
     auto request = workflow.request("a red house number " + std::to_string(i), "", 100 + i);

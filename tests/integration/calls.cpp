@@ -1,8 +1,8 @@
 #include "tests/integration/calls.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 
 namespace luna::support {
 
@@ -45,13 +45,14 @@ Result<VaeDecodeReply> Workflow::decode(const TensorRef& latents) {
   Answer<VaeDecodeReply> answer;
   VaeDecodeRequest request;
   request.latent = latents;
-  if (request.latent.spec.shape.size() == 3) request.latent.spec.shape.insert(request.latent.spec.shape.begin(), 1);
+  if (request.latent.spec.shape.size() == 3)
+    request.latent.spec.shape.insert(request.latent.spec.shape.begin(), 1);
   client_.vae_decode(options_, std::move(request), answer.done());
   return answer.wait();
 }
 
-Workflow register_workflow(client::GrpcClient& client, const std::string& id, const std::string& checkpoint,
-                           const std::string& vae) {
+Workflow register_workflow(client::GrpcClient& client, const std::string& id,
+                           const std::string& checkpoint, const std::string& vae) {
   RequestedModels models;
   models.checkpoint = ModelRef{checkpoint, Precision::kF32};
   if (!vae.empty()) models.slots[Slot::kVae] = ModelRef{vae, Precision::kF32};

@@ -1,8 +1,8 @@
 // A process may die at any instant; what can be run again is, and nothing is left behind.
+#include <atomic>
+
 #include <gtest/gtest.h>
 #include <signal.h>
-
-#include <atomic>
 
 #include "tests/integration/calls.h"
 #include "tests/integration/daemon_process.h"
@@ -48,7 +48,8 @@ TEST(Crash, KillingTheWorkerInTheMiddleOfEightRequestsLosesNoneOfThem) {
   const StatusInfo status = daemon->status();
   ASSERT_EQ(status.workers.size(), 1u);
   EXPECT_EQ(status.workers[0].restarts, 1u);
-  EXPECT_NE(status.workers[0].last_exit.find("signal 9"), std::string::npos) << status.workers[0].last_exit;
+  EXPECT_NE(status.workers[0].last_exit.find("signal 9"), std::string::npos)
+      << status.workers[0].last_exit;
   EXPECT_GE(status.jobs.rerun, 1u);
   EXPECT_FALSE(status.events.empty());
 }

@@ -1,5 +1,9 @@
 #include "tests/integration/daemon_process.h"
 
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -9,10 +13,6 @@
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 extern char** environ;
 
@@ -45,7 +45,8 @@ pid_t spawn(const std::string& program, const std::vector<std::string>& argument
   for (char** entry = environ; *entry; ++entry) envp.push_back(*entry);
   envp.push_back(nullptr);
   pid_t pid = -1;
-  const int failed = posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), envp.data());
+  const int failed =
+      posix_spawn(&pid, program.c_str(), &actions, nullptr, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   EXPECT_EQ(failed, 0) << "cannot start " << program;
   return failed ? -1 : pid;
@@ -74,26 +75,50 @@ int free_port() {
   return ntohs(address.sin_port);
 }
 
-std::string vocabulary() {
-  if (const char* path = std::getenv("LUNA_CLIP_VOCABULARY")) return path;
-  return std::string(std::getenv("HOME")) + "/.cache/luna/clip_merges.txt";
+/// Numbers of all processes, from /proc.
+std::vector<pid_t> all_processes() {
+  std::vector<pid_t> pids;
+  for (const auto& entry : fs::directory_iterator("/proc")) {
+    const std::string name = entry.path().filename();
+    if (name.find_first_not_of("0123456789") == std::string::npos) pids.push_back(std::stoi(name));
+  }
+  return pids;
 }
 
 }  // namespace
 
+std::string clip_vocabulary() {
+  if (const char* path = std::getenv("LUNA_CLIP_VOCABULARY")) return path;
+  return std::string(std::getenv("HOME")) + "/.cache/luna/clip_merges.txt";
+}
+
+pid_t start_program(const std::string& name, const std::vector<std::string>& arguments) {
+  return spawn(bin(name), arguments, {}, "/dev/null", "/dev/null");
+}
+
+int exit_code_of(pid_t child) { return wait_with_limit(child, std::chrono::seconds(60)); }
+
+std::vector<pid_t> processes_with_environment(const std::string& entry) {
+  std::vector<pid_t> found;
+  for (pid_t pid : all_processes()) {
+    const std::string environment = '\0' + read_text("/proc/" + std::to_string(pid) + "/environ");
+    if (environment.find('\0' + entry + '\0') != std::string::npos && process_exists(pid))
+      found.push_back(pid);
+  }
+  return found;
+}
+
 std::vector<pid_t> children_of(pid_t pid) {
   std::vector<pid_t> children;
-  for (const auto& entry : fs::directory_iterator("/proc")) {
-    const std::string name = entry.path().filename();
-    if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    const std::string stat = read_text(entry.path() / "stat");
+  for (pid_t candidate : all_processes()) {
+    const std::string stat = read_text("/proc/" + std::to_string(candidate) + "/stat");
     const auto after_name = stat.rfind(')');
     if (after_name == std::string::npos) continue;
     std::istringstream fields(stat.substr(after_name + 1));
     char state = 0;
     pid_t parent = 0;
     fields >> state >> parent;
-    if (parent == pid && state != 'Z') children.push_back(std::stoi(name));
+    if (parent == pid && state != 'Z') children.push_back(candidate);
   }
   return children;
 }
@@ -123,7 +148,8 @@ Ended run_program(const std::string& name, const std::vector<std::string>& argum
   return ended;
 }
 
-std::unique_ptr<DaemonProcess> DaemonProcess::start(const fs::path& folder, const Options& options) {
+std::unique_ptr<DaemonProcess> DaemonProcess::start(const fs::path& folder,
+                                                    const Options& options) {
   std::unique_ptr<DaemonProcess> daemon(new DaemonProcess());
   daemon->socket_ = folder / "lunad.sock";
   daemon->log_ = folder / "lunad.log";
@@ -133,19 +159,22 @@ std::unique_ptr<DaemonProcess> DaemonProcess::start(const fs::path& folder, cons
     std::ofstream file(config);
     file << "[server]\nunix_socket = \"" << daemon->socket_.string() << "\"\nlisten = \""
          << daemon->tcp_address_ << "\"\n[models]\nroots = [\"" << (folder / "models").string()
-         << "\"]\nclip_vocabulary = \"" << vocabulary() << "\"\n"
+         << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\n"
          << options.extra_toml;
   }
   daemon->pid_ = spawn(bin("lunad"), {"--config", config.string()}, {}, daemon->log_, daemon->log_);
-  const bool ready = wait_until([&] {
-    if (!process_exists(daemon->pid_)) return true;
-    if (!fs::exists(daemon->socket_)) return false;
-    for (const WorkerInfo& worker : daemon->status().workers) {
-      if (worker.state == "ready") return true;
-    }
-    return false;
-  }, std::chrono::seconds(60));
-  EXPECT_TRUE(ready && process_exists(daemon->pid_)) << "lunad did not become ready:\n" << daemon->log();
+  const bool ready = wait_until(
+      [&] {
+        if (!process_exists(daemon->pid_)) return true;
+        if (!fs::exists(daemon->socket_)) return false;
+        for (const WorkerInfo& worker : daemon->status().workers) {
+          if (worker.state == "ready") return true;
+        }
+        return false;
+      },
+      std::chrono::seconds(60));
+  EXPECT_TRUE(ready && process_exists(daemon->pid_)) << "lunad did not become ready:\n"
+                                                     << daemon->log();
   return daemon;
 }
 

@@ -1,12 +1,12 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <chrono>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include <sys/types.h>
 
 #include "client/rpc/grpc_client.h"
 #include "tests/support/wait_until.h"
@@ -24,16 +24,25 @@ struct Ended {
 Ended run_program(const std::string& name, const std::vector<std::string>& arguments,
                   const std::vector<std::string>& environment = {});
 
-/// A real lunad with real workers over a private socket and model root; stopped (SIGTERM, then SIGKILL) and
-/// reaped at the end of the test.
+/// Starts a program of the build; -1 when it cannot.
+pid_t start_program(const std::string& name, const std::vector<std::string>& arguments);
+/// Waits for a child to end (60 s at most): exit code, or 128 + signal; -1 when it still runs.
+int exit_code_of(pid_t child);
+/// CLIP's merges, as ./dev setup leaves them.
+std::string clip_vocabulary();
+
+/// A real lunad with real workers over a private socket and model root; stopped (SIGTERM, then
+/// SIGKILL) and reaped at the end of the test.
 class DaemonProcess {
  public:
   struct Options {
     std::string extra_toml;  ///< appended to the configuration
     bool tcp = false;        ///< listens on a free port of 127.0.0.1 too
   };
-  /// `folder` holds models/ (the root) and gets the socket, the configuration and the log. Waits until a worker is ready.
-  static std::unique_ptr<DaemonProcess> start(const std::filesystem::path& folder, const Options& options);
+  /// `folder` holds models/ (the root) and gets the socket, the configuration and the log. Waits
+  /// until a worker is ready.
+  static std::unique_ptr<DaemonProcess> start(const std::filesystem::path& folder,
+                                              const Options& options);
   static std::unique_ptr<DaemonProcess> start(const std::filesystem::path& folder) {
     return start(folder, Options());
   }
@@ -64,5 +73,7 @@ class DaemonProcess {
 /// Children of a process, from /proc.
 std::vector<pid_t> children_of(pid_t pid);
 bool process_exists(pid_t pid);
+/// Living processes that were started with this "NAME=value".
+std::vector<pid_t> processes_with_environment(const std::string& entry);
 
 }  // namespace luna::support

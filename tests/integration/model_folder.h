@@ -32,7 +32,8 @@ class ModelFolder {
     return write("vae", name, options);
   }
 
-  std::string write(const std::string& folder, const std::string& name, const TinySd15Options& options) {
+  std::string write(const std::string& folder, const std::string& name,
+                    const TinySd15Options& options) {
     std::filesystem::create_directories(models() / folder);
     const std::string file = (models() / folder / name).string();
     write_tiny_sd15(file, options);

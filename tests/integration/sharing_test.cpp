@@ -1,4 +1,5 @@
-// Workflows are keys, models are content: equal components are in memory once, and nobody gets another's pixels.
+// Workflows are keys, models are content: equal components are in memory once, and nobody gets
+// another's pixels.
 #include <gtest/gtest.h>
 
 #include "tests/integration/calls.h"
@@ -38,13 +39,15 @@ TEST(Sharing, TwoCheckpointsWithOneVaeFileKeepTheirPixelsAndOneVaeInMemory) {
   auto client = daemon->connect();
   ASSERT_TRUE(client);
   Workflow first = register_workflow(*client, "first", "first.safetensors", "shared.safetensors");
-  Workflow second = register_workflow(*client, "second", "second.safetensors", "shared.safetensors");
+  Workflow second =
+      register_workflow(*client, "second", "second.safetensors", "shared.safetensors");
 
   const auto first_alone = pixels_of(first, 7);
   const auto second_alone = pixels_of(second, 7);
   ASSERT_FALSE(first_alone.empty());
   EXPECT_NE(first_alone, second_alone);
-  EXPECT_EQ(pixels_of(first, 7), first_alone) << "the second workflow changed the first one's picture";
+  EXPECT_EQ(pixels_of(first, 7), first_alone)
+      << "the second workflow changed the first one's picture";
 
   StatusInfo status;
   ASSERT_TRUE(wait_until([&] {

@@ -1,0 +1,206 @@
+// The luna command as a person or a script uses it, against a real daemon.
+#include <cstring>
+#include <fstream>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <signal.h>
+
+#include "common/image/png.h"
+#include "tests/integration/calls.h"
+#include "tests/integration/daemon_process.h"
+#include "tests/integration/model_folder.h"
+
+namespace luna::support {
+namespace {
+
+using ::testing::HasSubstr;
+
+class CommandLine : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<ModelFolder>();
+    folder_->add_checkpoint("tiny.safetensors", 1);
+    daemon_ = DaemonProcess::start(folder_->path());
+  }
+  static void TearDownTestSuite() {
+    daemon_.reset();
+    folder_.reset();
+  }
+
+  Ended luna(std::vector<std::string> arguments) {
+    arguments.insert(arguments.end(), {"--address", daemon_->address()});
+    return run_program("luna", arguments);
+  }
+  Ended generate(std::vector<std::string> further) {
+    std::vector<std::string> arguments = {"generate", "--prompt", "a red boat", "--width",
+                                          "128",      "--height", "96",         "--steps",
+                                          "3",        "--seed",   "7"};
+    arguments.insert(arguments.end(), further.begin(), further.end());
+    return luna(std::move(arguments));
+  }
+  std::string file(const std::string& name) const { return (folder_->path() / name).string(); }
+  static Image picture(const std::string& path) {
+    auto read = read_png(path);
+    EXPECT_TRUE(read.ok()) << read.status().to_string();
+    return read.ok() ? std::move(read->image) : Image();
+  }
+
+  /// The f32 values behind the header of a latents file of one tensor.
+  static std::vector<float> latent_values(const std::string& path) {
+    const std::string bytes = read_file(path);
+    std::uint64_t header = 0;
+    std::memcpy(&header, bytes.data(), sizeof(header));
+    const std::string data = bytes.substr(sizeof(header) + header);
+    std::vector<float> values(data.size() / sizeof(float));
+    std::memcpy(values.data(), data.data(), data.size());
+    return values;
+  }
+
+  static std::unique_ptr<ModelFolder> folder_;
+  static std::unique_ptr<DaemonProcess> daemon_;
+};
+std::unique_ptr<ModelFolder> CommandLine::folder_;
+std::unique_ptr<DaemonProcess> CommandLine::daemon_;
+
+TEST_F(CommandLine, APictureIsMadeAgainFromItsOwnMetadata) {
+  const Ended first = generate({"--output", file("first.png")});
+  ASSERT_EQ(first.status, 0) << first.err;
+  const Ended again =
+      luna({"generate", "--from", file("first.png"), "--output", file("again.png")});
+  ASSERT_EQ(again.status, 0) << again.err;
+  const Image a = picture(file("first.png")), b = picture(file("again.png"));
+  EXPECT_EQ(a.width, 128);
+  EXPECT_EQ(a.height, 96);
+  EXPECT_EQ(a.pixels, b.pixels);
+
+  const Ended other =
+      luna({"generate", "--from", file("first.png"), "--seed", "8", "--output", file("other.png")});
+  ASSERT_EQ(other.status, 0) << other.err;
+  EXPECT_NE(picture(file("other.png")).pixels, a.pixels) << "flags override what the picture says";
+}
+
+TEST_F(CommandLine, SeveralPicturesGetNumbersAndLatentsKeepTheirScale) {
+  const Ended ended = generate(
+      {"--batch", "2", "--output", file("pair.png"), "--save-latents", file("pair.safetensors")});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  EXPECT_NE(picture(file("pair_0.png")).pixels, picture(file("pair_1.png")).pixels);
+  const std::string latents = read_file(file("pair.safetensors"));
+  EXPECT_THAT(latents.substr(0, 400), HasSubstr("\"latent_tensor\""));
+  EXPECT_THAT(latents.substr(0, 400), HasSubstr("[2,4,12,16]"));
+  EXPECT_GT(latents.size(), 2u * 4 * 12 * 16 * sizeof(float));
+}
+
+TEST_F(CommandLine, JsonOnStdoutIsOneObjectAndNothingElse) {
+  const Ended ended = generate({"--output", file("json.png"), "--json"});
+  ASSERT_EQ(ended.status, 0) << ended.err;
+  const auto report = nlohmann::json::parse(ended.out, nullptr, false);
+  ASSERT_FALSE(report.is_discarded()) << ended.out;
+  EXPECT_EQ(report["seed"], 7);
+  EXPECT_EQ(report["pictures"][0]["file"], file("json.png"));
+  const auto status = nlohmann::json::parse(luna({"status", "--json"}).out, nullptr, false);
+  ASSERT_FALSE(status.is_discarded());
+  EXPECT_THAT(status.dump(), HasSubstr("unet"));
+}
+
+TEST_F(CommandLine, AStartingPictureIsKeptOutsideTheMask) {
+  ASSERT_EQ(generate({"--output", file("start.png")}).status, 0);
+  Image mask(128, 96, 1);
+  for (int y = 0; y < 96; ++y) {
+    for (int x = 64; x < 128; ++x) mask.pixels[y * 128 + x] = 255;
+  }
+  std::ofstream(file("mask.png"), std::ios::binary) << encode_png(mask).value();
+  std::vector<std::vector<float>> latents;
+  for (const char* seed : {"9", "10"}) {
+    const Ended ended =
+        luna({"generate", "--prompt", "a storm", "--image", file("start.png"), "--mask",
+              file("mask.png"), "--denoise", "0.8", "--steps", "5", "--seed", seed,
+              "--save-latents", file("masked.safetensors"), "--output", file("masked.png")});
+    ASSERT_EQ(ended.status, 0) << ended.err;
+    latents.push_back(latent_values(file("masked.safetensors")));
+    ASSERT_EQ(latents.back().size(), 4u * 12 * 16);
+  }
+  // Cells of the left half belong to the starting picture, whatever the seed; those of the right
+  // half do not.
+  for (int row = 0; row < 4 * 12; ++row) {
+    for (int x = 0; x < 16; ++x) {
+      const float first = latents[0][row * 16 + x], second = latents[1][row * 16 + x];
+      if (x < 7) {
+        EXPECT_NEAR(first, second, 1e-5) << "cell " << x;
+      } else if (x > 8) {
+        EXPECT_NE(first, second) << "cell " << x;
+      }
+    }
+  }
+}
+
+TEST_F(CommandLine, MistakesAreOneSentenceAndAnExitCode) {
+  const std::vector<std::pair<std::vector<std::string>, std::string>> mistakes = {
+      {{"--sampler", "eulre"}, "euler"},
+      {{"--scheduler", "karas"}, "karras"},
+      {{"--checkpoint", "tony.safetensors"}, "tiny.safetensors"},
+      {{"--width", "100"}, "104"},
+      {{"--image", file("absent.png")}, "absent.png"},
+  };
+  for (const auto& [flags, expected] : mistakes) {
+    const Ended ended = generate(flags);
+    EXPECT_NE(ended.status, 0) << flags[0];
+    EXPECT_THAT(ended.err, HasSubstr(expected)) << flags[0];
+    EXPECT_LT(ended.status, 128) << flags[0] << " crashed";
+  }
+  const Ended nobody = run_program("luna", {"status", "--address", "unix:" + file("nobody.sock")});
+  EXPECT_NE(nobody.status, 0);
+  EXPECT_THAT(nobody.err, HasSubstr("nobody.sock"));
+}
+
+TEST_F(CommandLine, InterruptingCancelsOnTheServer) {
+  const pid_t child = start_program(
+      "luna", {"generate", "--prompt", "a", "--steps", "9000", "--width", "128", "--height", "128",
+               "--output", file("never.png"), "--address", daemon_->address()});
+  ASSERT_GT(child, 0);
+  ASSERT_TRUE(wait_until(
+      [&] {
+        for (const WorkerInfo& worker : daemon_->status().workers) {
+          if (worker.report.jobs_running > 0) return true;
+        }
+        return false;
+      },
+      std::chrono::seconds(30)));
+  kill(child, SIGINT);
+  EXPECT_EQ(exit_code_of(child), 130);
+  EXPECT_TRUE(wait_until([&] { return daemon_->status().jobs.running == 0; }));
+  EXPECT_FALSE(std::filesystem::exists(file("never.png")));
+}
+
+TEST_F(CommandLine, WithoutADaemonAPrivateOneIsStartedAndCanBeFound) {
+  const std::filesystem::path runtime = folder_->path() / "runtime";
+  std::filesystem::create_directory(runtime);
+  std::filesystem::permissions(runtime, std::filesystem::perms::owner_all);
+  const std::string config = file("private.toml");
+  {
+    std::ofstream out(config);
+    out << "[server]\nlisten = \"\"\n[models]\nroots = [\"" << folder_->models().string()
+        << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\n";
+  }
+  const std::vector<std::string> environment = {"XDG_RUNTIME_DIR=" + runtime.string(),
+                                                "LUNA_CONFIG=" + config};
+  const Ended made = run_program("luna",
+                                 {"generate", "--prompt", "a", "--width", "64", "--height", "64",
+                                  "--steps", "2", "--output", file("private.png")},
+                                 environment);
+  ASSERT_EQ(made.status, 0) << made.err;
+  const Ended status = run_program("luna", {"status", "--json"}, environment);
+  EXPECT_EQ(status.status, 0) << status.err;
+
+  const std::vector<pid_t> daemons =
+      processes_with_environment("XDG_RUNTIME_DIR=" + runtime.string());
+  EXPECT_EQ(daemons.size(), 2u) << "one lunad and its worker, shared by both commands";
+  for (pid_t pid : daemons) kill(pid, SIGTERM);
+  EXPECT_TRUE(wait_until(
+      [&] { return processes_with_environment("XDG_RUNTIME_DIR=" + runtime.string()).empty(); },
+      std::chrono::seconds(20)));
+}
+
+}  // namespace
+}  // namespace luna::support
