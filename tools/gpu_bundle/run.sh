@@ -29,7 +29,7 @@ start_daemon() {
 for part in ${*:-test demo bench}; do
   echo "== $part"
   case $part in
-    test) "$here/bin/test_gpu" ;;
+    test) LUNA_REQUIRE_GPU=1 "$here/bin/test_gpu" ;;
     demo) start_daemon
       for precision in bf16 fp16; do
         "$here/bin/luna" generate --address "unix:$work/lunad.sock" --checkpoint wide.safetensors --prompt "a red boat" \
