@@ -3,27 +3,61 @@
 #include <array>
 #include <utility>
 
-#include <unicode/normalizer2.h>
-#include <unicode/uchar.h>
-#include <unicode/unistr.h>
+#include <utf8proc.h>
 
 namespace luna::worker {
 namespace {
 
 constexpr std::string_view kStart = "<|startoftext|>";
 constexpr std::string_view kEnd = "<|endoftext|>";
-constexpr UChar32 kCapitalIWithDot = 0x130;
-constexpr UChar32 kDotAbove = 0x307;
+constexpr char32_t kReplacement = 0xFFFD;
+constexpr char32_t kCapitalIWithDot = 0x130;
+constexpr char32_t kDotAbove = 0x307;
+
+/// Bytes that are no UTF-8 become U+FFFD, one for one.
+std::u32string decode(std::string_view text) {
+  std::u32string out;
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(text.data());
+  for (std::size_t at = 0; at < text.size();) {
+    utf8proc_int32_t c = 0;
+    const auto length =
+        utf8proc_iterate(bytes + at, static_cast<utf8proc_ssize_t>(text.size() - at), &c);
+    out.push_back(length > 0 ? static_cast<char32_t>(c) : kReplacement);
+    at += length > 0 ? static_cast<std::size_t>(length) : 1;
+  }
+  return out;
+}
+
+void encode(char32_t c, std::string& out) {
+  std::array<utf8proc_uint8_t, 4> bytes;
+  const auto length = utf8proc_encode_char(static_cast<utf8proc_int32_t>(c), bytes.data());
+  out.append(bytes.begin(), bytes.begin() + length);
+}
+
+/// Normalization form C.
+std::u32string compose(const std::u32string& text) {
+  std::string utf8;
+  for (const char32_t c : text) encode(c, utf8);
+  const auto* bytes = reinterpret_cast<const utf8proc_uint8_t*>(utf8.data());
+  const auto size = static_cast<utf8proc_ssize_t>(utf8.size());
+  constexpr auto kForm = static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  const auto decomposed = utf8proc_decompose(bytes, size, nullptr, 0, kForm);
+  if (decomposed < 0) return text;
+  std::vector<utf8proc_int32_t> points(static_cast<std::size_t>(decomposed));
+  utf8proc_decompose(bytes, size, points.data(), decomposed, kForm);
+  const auto composed = utf8proc_normalize_utf32(points.data(), decomposed, kForm);
+  return {points.begin(), points.begin() + composed};
+}
 
 /// Character by character, without regard to the neighbours; only one letter becomes two.
-icu::UnicodeString lower_case(const icu::UnicodeString& text) {
-  icu::UnicodeString out;
-  for (int32_t i = 0; i < text.length(); i = text.moveIndex32(i, 1)) {
-    const UChar32 c = text.char32At(i);
+std::u32string lower_case(const std::u32string& text) {
+  std::u32string out;
+  for (const char32_t c : text) {
     if (c == kCapitalIWithDot) {
-      out.append(static_cast<UChar32>('i')).append(kDotAbove);
+      out.push_back('i');
+      out.push_back(kDotAbove);
     } else {
-      out.append(u_tolower(c));
+      out.push_back(static_cast<char32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
     }
   }
   return out;
@@ -31,43 +65,49 @@ icu::UnicodeString lower_case(const icu::UnicodeString& text) {
 
 enum class Class { kSpace, kLetter, kNumber, kOther };
 
-Class class_of(UChar32 c) {
-  if (u_isUWhiteSpace(c)) return Class::kSpace;
-  const uint32_t mask = U_GET_GC_MASK(c);
-  if ((mask & U_GC_L_MASK) != 0) return Class::kLetter;
-  if ((mask & U_GC_N_MASK) != 0) return Class::kNumber;
-  return Class::kOther;
+Class class_of(char32_t c) {
+  constexpr char32_t kNextLine = 0x85;
+  if ((c >= '\t' && c <= '\r') || c == kNextLine) return Class::kSpace;
+  switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
+    case UTF8PROC_CATEGORY_ZS:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP: return Class::kSpace;
+    case UTF8PROC_CATEGORY_LU:
+    case UTF8PROC_CATEGORY_LL:
+    case UTF8PROC_CATEGORY_LT:
+    case UTF8PROC_CATEGORY_LM:
+    case UTF8PROC_CATEGORY_LO: return Class::kLetter;
+    case UTF8PROC_CATEGORY_ND:
+    case UTF8PROC_CATEGORY_NL:
+    case UTF8PROC_CATEGORY_NO: return Class::kNumber;
+    default: return Class::kOther;
+  }
 }
 
 /// Cuts a normalised text by CLIP's pattern.
 class Scanner {
  public:
-  Scanner(icu::UnicodeString text, std::vector<ClipWord>& words)
+  Scanner(std::u32string text, std::vector<ClipWord>& words)
       : text_(std::move(text)), words_(words) {}
 
   void run() && {
-    while (at_ < text_.length()) {
+    while (at_ < text_.size()) {
       if (control() || contraction()) continue;
-      const Class first = class_of(text_.char32At(at_));
-      const int32_t begin = at_;
-      advance();
+      const Class first = class_of(text_[at_]);
+      const std::size_t begin = at_++;
       if (first == Class::kSpace) continue;
       if (first != Class::kNumber) {
-        while (at_ < text_.length() && class_of(text_.char32At(at_)) == first) advance();
+        while (at_ < text_.size() && class_of(text_[at_]) == first) ++at_;
       }
       add(begin, at_);
     }
   }
 
  private:
-  void advance() { at_ = text_.moveIndex32(at_, 1); }
-
   bool stands_here(std::string_view ascii) const {
-    const auto length = static_cast<int32_t>(ascii.size());
-    if (text_.length() - at_ < length) return false;
-    for (int32_t i = 0; i < length; ++i) {
-      if (text_.charAt(at_ + i) != static_cast<char16_t>(ascii[static_cast<std::size_t>(i)]))
-        return false;
+    if (text_.size() - at_ < ascii.size()) return false;
+    for (std::size_t i = 0; i < ascii.size(); ++i) {
+      if (text_[at_ + i] != static_cast<char32_t>(ascii[i])) return false;
     }
     return true;
   }
@@ -76,7 +116,7 @@ class Scanner {
   bool control() {
     for (const std::string_view token : {kStart, kEnd}) {
       if (!stands_here(token)) continue;
-      const int32_t end = at_ + static_cast<int32_t>(token.size());
+      const std::size_t end = at_ + token.size();
       add(at_, at_ + 2);
       add(at_ + 2, end - 2);
       add(end - 2, end);
@@ -87,41 +127,32 @@ class Scanner {
   }
 
   bool contraction() {
-    if (text_.charAt(at_) != u'\'') return false;
+    if (text_[at_] != '\'') return false;
     static constexpr std::array<std::string_view, 7> kEndings = {"'s", "'t",  "'re", "'ve",
                                                                  "'m", "'ll", "'d"};
     for (const std::string_view ending : kEndings) {
       if (!stands_here(ending)) continue;
-      const int32_t end = at_ + static_cast<int32_t>(ending.size());
-      add(at_, end);
-      at_ = end;
+      add(at_, at_ + ending.size());
+      at_ += ending.size();
       return true;
     }
     return false;
   }
 
-  void add(int32_t begin, int32_t end) {
+  void add(std::size_t begin, std::size_t end) {
     ClipWord word;
-    text_.tempSubStringBetween(begin, end).toUTF8String(word.text);
+    for (std::size_t i = begin; i < end; ++i) encode(text_[i], word.text);
     words_.push_back(std::move(word));
   }
 
-  icu::UnicodeString text_;
-  int32_t at_ = 0;
+  std::u32string text_;
+  std::size_t at_ = 0;
   std::vector<ClipWord>& words_;
 };
 
 void add_text(std::string_view text, std::vector<ClipWord>& words) {
   if (text.empty()) return;
-  icu::UnicodeString utf16 = icu::UnicodeString::fromUTF8(
-      icu::StringPiece(text.data(), static_cast<int32_t>(text.size())));
-  UErrorCode failure = U_ZERO_ERROR;
-  const icu::Normalizer2* nfc = icu::Normalizer2::getNFCInstance(failure);
-  if (U_SUCCESS(failure)) {
-    icu::UnicodeString composed = nfc->normalize(utf16, failure);
-    if (U_SUCCESS(failure)) utf16 = std::move(composed);
-  }
-  Scanner(lower_case(utf16), words).run();
+  Scanner(lower_case(compose(decode(text))), words).run();
 }
 
 }  // namespace
