@@ -1,0 +1,76 @@
+"""Trains the model that this repository ships, from nothing: python tools/train/train.py --preset cpu --state DIR
+
+Every stage saves its state every few minutes; the same command goes on where it stopped.
+Needs: torch, numpy, pillow, safetensors, open_clip_torch."""
+
+import argparse
+import contextlib
+import datetime
+import functools
+import os
+import pathlib
+import socket
+
+import torch
+import torch.distributed
+import torch.multiprocessing
+
+from luna_train.preset import PRESETS
+from luna_train.stage import Workers, finished
+from luna_train.text_stage import train_text
+from luna_train.unet_stage import compute_latents, train_unet
+from luna_train.vae_stage import train_vae
+
+BASE_STYLES = (0.9, 0.1, 0.0)
+
+
+def stages(preset, folder, device, autocast):
+    """Name, whether it is done already, and what does it."""
+    def with_steps(name, steps):
+        return finished(folder, name, steps) is not None
+
+    yield "text", with_steps("text", preset.text_steps), lambda workers: train_text(preset, folder, device, workers)
+    yield "vae", with_steps("vae", preset.vae_steps), lambda workers: train_vae(preset, folder, device, workers, autocast)
+    yield "latents", False, lambda workers: compute_latents(preset, folder, device, workers, autocast, BASE_STYLES,
+                                                            preset.pictures)
+    yield "unet", with_steps("unet", preset.unet_steps), lambda workers: train_unet(preset, folder, device, workers, autocast)
+
+
+def worker(rank, count, port, preset_name, folder, wanted):
+    if count > 1:
+        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+        torch.distributed.init_process_group("gloo", rank=rank, world_size=count,
+                                             timeout=datetime.timedelta(minutes=30))
+        torch.set_num_threads(1)
+    cuda = torch.cuda.is_available()
+    autocast = functools.partial(torch.autocast, "cuda" if cuda else "cpu", torch.bfloat16)
+    preset = PRESETS[preset_name]
+    for name, done, run in stages(preset, folder, "cuda" if cuda else "cpu", autocast):
+        if done or (wanted and name not in wanted):
+            continue
+        run(Workers(rank, count))
+        if count > 1:
+            torch.distributed.barrier()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--preset", choices=PRESETS, default="cpu")
+    parser.add_argument("--state", type=pathlib.Path, required=True, help="folder for states and logs; made if missing")
+    parser.add_argument("--processes", type=int, default=None, help="default: 1 with a GPU, else one a core, 4 at most")
+    parser.add_argument("stages", nargs="*", help="only these (default: all that are not done)")
+    arguments = parser.parse_args()
+    arguments.state.mkdir(parents=True, exist_ok=True)
+    count = arguments.processes or (1 if torch.cuda.is_available() else min(4, os.cpu_count()))
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    rest = (count, port, arguments.preset, arguments.state, arguments.stages)
+    if count == 1:
+        worker(0, *rest)
+    else:
+        torch.multiprocessing.spawn(worker, rest, nprocs=count)
+
+
+if __name__ == "__main__":
+    main()
