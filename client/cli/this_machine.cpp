@@ -10,6 +10,7 @@
 
 #include "client/cli/doctor.h"
 #include "client/facade/address.h"
+#include "common/base/unique_fd.h"
 
 namespace luna::client {
 namespace {
@@ -22,22 +23,6 @@ std::string environment(const char* name) {
   const char* value = std::getenv(name);
   return value ? value : "";
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { reset(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  void reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 std::string read_all(int fd) {
   std::string text;
@@ -58,8 +43,8 @@ Result<std::string> loaded_libraries(const std::string& program) {
     return error(StatusCode::kResourceExhausted, "no pipe for listing libraries: {}",
                  std::strerror(errno));
   }
-  const Descriptor reader(ends[0]);
-  Descriptor writer(ends[1]);
+  const UniqueFd reader(ends[0]);
+  UniqueFd writer(ends[1]);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_adddup2(&actions, writer.get(), 1);

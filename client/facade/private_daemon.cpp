@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/deadline.h"
+#include "common/base/unique_fd.h"
 
 extern char** environ;
 
@@ -50,11 +51,10 @@ Status prepare_folder(const std::string& folder) {
 class FileLock {
  public:
   static Result<FileLock> acquire(const std::string& path, const Deadline& deadline) {
-    const int fd = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0)
+    UniqueFd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    if (!fd)
       return error(StatusCode::kPermissionDenied, "cannot open '{}': {}", path, reason(errno));
-    FileLock lock(fd);
-    while (::flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
       if (deadline.expired()) {
         return error(StatusCode::kUnavailable,
                      "another command is starting a daemon and does not come to an end (lock '{}')",
@@ -62,17 +62,12 @@ class FileLock {
       }
       std::this_thread::sleep_for(kPollInterval);
     }
-    return lock;
-  }
-  FileLock(FileLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  FileLock& operator=(FileLock&&) = delete;
-  ~FileLock() {
-    if (fd_ >= 0) ::close(fd_);
+    return FileLock(std::move(fd));
   }
 
  private:
-  explicit FileLock(int fd) : fd_(fd) {}
-  int fd_;
+  explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
+  UniqueFd fd_;
 };
 
 /// File actions and attributes of a child that shares nothing with us but its log.

@@ -28,7 +28,8 @@ struct PrivateDaemon {
   bool started = false;  ///< by this call
 };
 
-/// "lunad" in `here` (this program's folder), else in $PATH. NOT_FOUND says where it was looked for.
+/// "lunad" in `here` (this program's folder), else in $PATH. NOT_FOUND says where it was looked
+/// for.
 Result<std::string> find_daemon_program(const std::filesystem::path& here);
 
 /// The private daemon of this user: the running one, else a new one, detached (own session, own

@@ -14,7 +14,8 @@ namespace luna::client {
 class AdminService {
  public:
   virtual ~AdminService() = default;
-  virtual Result<WorkflowInfo> register_workflow(const std::string& id, const RequestedModels& models,
+  virtual Result<WorkflowInfo> register_workflow(const std::string& id,
+                                                 const RequestedModels& models,
                                                  std::uint32_t ttl_seconds, bool preload,
                                                  Deadline deadline = Deadline()) = 0;
   virtual Result<std::uint32_t> renew_workflow(const std::string& id) = 0;
@@ -30,8 +31,10 @@ class AdminService {
   virtual Result<LoadedModel> load_model(Slot slot, const ModelRef& model) = 0;
   virtual Result<std::uint64_t> unload_model(const std::string& file) = 0;
 
-  virtual Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) = 0;
-  virtual Result<TensorRef> download(const std::string& workflow_id, const std::string& resident_id) = 0;
+  virtual Result<TensorRef> upload(const std::string& workflow_id,
+                                   const TensorRef& host_tensor) = 0;
+  virtual Result<TensorRef> download(const std::string& workflow_id,
+                                     const std::string& resident_id) = 0;
   virtual Result<std::uint64_t> free_tensors(const std::string& workflow_id,
                                              const std::vector<std::string>& ids) = 0;
   virtual Result<StatusInfo> status() = 0;

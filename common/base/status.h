@@ -1,11 +1,11 @@
 #pragma once
 
-#include <fmt/format.h>
-
 #include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include <fmt/format.h>
 
 namespace luna {
 
@@ -13,24 +13,25 @@ namespace luna {
 /// (common/wire/status_mapping.h), and travels unchanged between front and worker.
 enum class StatusCode : int {
   kOk = 0,
-  kCancelled = 1,          ///< the caller asked for the end
-  kInvalidArgument = 3,    ///< bad request, whatever the state of the system
-  kDeadlineExceeded = 4,   ///< the caller's deadline passed
-  kNotFound = 5,           ///< no such workflow, model, file, tensor
+  kCancelled = 1,         ///< the caller asked for the end
+  kInvalidArgument = 3,   ///< bad request, whatever the state of the system
+  kDeadlineExceeded = 4,  ///< the caller's deadline passed
+  kNotFound = 5,          ///< no such workflow, model, file, tensor
   kAlreadyExists = 6,
-  kPermissionDenied = 7,   ///< outside the model roots, another session's tensor
-  kResourceExhausted = 8,  ///< a queue, quota or memory is full; try again later or smaller
-  kFailedPrecondition = 9, ///< valid, but not in this state (a slot is missing, draining)
-  kUnimplemented = 12,     ///< known, and not served by this version
-  kInternal = 13,          ///< a bug of Luna's
-  kUnavailable = 14,       ///< peer or worker gone; a retry may help
-  kDataLoss = 15,          ///< a file or a resident tensor is damaged or cannot be brought back
+  kPermissionDenied = 7,    ///< outside the model roots, another session's tensor
+  kResourceExhausted = 8,   ///< a queue, quota or memory is full; try again later or smaller
+  kFailedPrecondition = 9,  ///< valid, but not in this state (a slot is missing, draining)
+  kUnimplemented = 12,      ///< known, and not served by this version
+  kInternal = 13,           ///< a bug of Luna's
+  kUnavailable = 14,        ///< peer or worker gone; a retry may help
+  kDataLoss = 15,           ///< a file or a resident tensor is damaged or cannot be brought back
 };
 
 /// "INVALID_ARGUMENT" and so on, gRPC's spelling.
 std::string_view status_code_name(StatusCode code);
 
-/// Outcome of an operation that returns nothing. The message says what was expected and what was found.
+/// Outcome of an operation that returns nothing. The message says what was expected and what was
+/// found.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -58,12 +59,13 @@ Status error(StatusCode code, fmt::format_string<Args...> format, Args&&... args
   return Status(code, fmt::format(format, std::forward<Args>(args)...));
 }
 
-/// A T, or the Status that says why there is none. Reading the value of a failed Result is a bug and aborts.
+/// A T, or the Status that says why there is none. Reading the value of a failed Result is a bug
+/// and aborts.
 template <class T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}                   // NOLINT: implicit by design
-  Result(Status status) : status_(std::move(status)) {            // NOLINT: implicit by design
+  Result(T value) : value_(std::move(value)) {}         // NOLINT: implicit by design
+  Result(Status status) : status_(std::move(status)) {  // NOLINT: implicit by design
     if (status_.ok()) status_ = Status(StatusCode::kInternal, "Result built from an ok Status");
   }
 
@@ -99,8 +101,8 @@ void Result<T>::check() const {
 #define LUNA_CONCAT(a, b) LUNA_CONCAT_INNER(a, b)
 
 /// Returns early with the Status of `expr` when it failed.
-#define LUNA_RETURN_IF_ERROR(expr)                  \
-  do {                                              \
+#define LUNA_RETURN_IF_ERROR(expr)                                                  \
+  do {                                                                              \
     if (::luna::Status luna_status = (expr); !luna_status.ok()) return luna_status; \
   } while (false)
 

@@ -10,24 +10,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/base/unique_fd.h"
+
 namespace luna {
 namespace {
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() { reset(); }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-  void reset() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
-  }
-
- private:
-  int fd_;
-};
 
 Status system_error_status(int number, std::string_view doing, const std::string& path) {
   StatusCode code = StatusCode::kInternal;
@@ -105,8 +91,8 @@ Status write_whole_file(const std::string& path, std::string_view bytes, Existin
   static std::atomic<unsigned> counter{0};
   const std::string temporary =
       fmt::format("{}.{}-{}.part", path, ::getpid(), counter.fetch_add(1));
-  Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-  if (file.get() < 0) return system_error_status(errno, "cannot write", path);
+  UniqueFd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+  if (!file) return system_error_status(errno, "cannot write", path);
   Status status = write_all(file.get(), bytes, path);
   file.reset();
   if (status.ok()) status = move_into_place(temporary, path, existing);
@@ -114,15 +100,15 @@ Status write_whole_file(const std::string& path, std::string_view bytes, Existin
     ::unlink(temporary.c_str());
     return status;
   }
-  const Descriptor folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (folder.get() >= 0) ::fsync(folder.get());
+  const UniqueFd folder(::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (folder) ::fsync(folder.get());
   return {};
 }
 
 Result<std::string> read_whole_file(const std::string& path, std::size_t max_bytes) {
   // O_NONBLOCK: opening a pipe that nobody writes to must not wait.
-  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (file.get() < 0) return system_error_status(errno, "cannot read", path);
+  const UniqueFd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return system_error_status(errno, "cannot read", path);
   struct stat info{};
   if (::fstat(file.get(), &info) != 0) return system_error_status(errno, "cannot read", path);
   if (!S_ISREG(info.st_mode)) {

@@ -12,8 +12,8 @@
 
 #include "common/base/bytes.h"
 #include "common/base/status.h"
+#include "common/base/unique_fd.h"
 #include "common/local/socket.h"
-#include "common/local/unique_fd.h"
 
 // A frame on a local socket, all numbers little-endian:
 //

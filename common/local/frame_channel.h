@@ -4,8 +4,8 @@
 
 #include "common/base/deadline.h"
 #include "common/base/status.h"
+#include "common/base/unique_fd.h"
 #include "common/local/frame.h"
-#include "common/local/unique_fd.h"
 
 namespace luna {
 

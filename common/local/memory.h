@@ -6,7 +6,7 @@
 
 #include "common/base/bytes.h"
 #include "common/base/status.h"
-#include "common/local/unique_fd.h"
+#include "common/base/unique_fd.h"
 
 namespace luna {
 

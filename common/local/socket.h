@@ -12,7 +12,7 @@
 
 #include "common/base/deadline.h"
 #include "common/base/status.h"
-#include "common/local/unique_fd.h"
+#include "common/base/unique_fd.h"
 
 namespace luna {
 

@@ -21,7 +21,7 @@ struct RequestedModels {
 struct WorkflowInfo {
   std::string id;
   RequestedModels requested;
-  ModelSet models;                         ///< absolute paths
+  ModelSet models;  ///< absolute paths
   std::vector<ComponentInfo> components;
   std::uint32_t ttl_seconds = 0;
   std::uint32_t seconds_left = 0;
@@ -36,16 +36,20 @@ struct WorkerInfo {
   WorkerId id;
   std::string pool;
   std::int64_t pid = 0;
-  std::string state;             ///< "starting", "ready", "restarting", "failed", "stopping"
+  std::string state;  ///< "starting", "ready", "restarting", "failed", "stopping"
   std::string device;
   std::uint32_t restarts = 0;
   std::string last_exit;
   double seconds_since_heartbeat = 0;
   WorkerReport report;
 };
-struct EventInfo { double unix_time = 0; std::string text; };
+struct EventInfo {
+  double unix_time = 0;
+  std::string text;
+};
 struct JobTotals {
-  std::uint64_t accepted = 0, done = 0, failed = 0, cancelled = 0, refused = 0, rerun = 0, running = 0, queued = 0;
+  std::uint64_t accepted = 0, done = 0, failed = 0, cancelled = 0, refused = 0, rerun = 0,
+                running = 0, queued = 0;
 };
 struct StatusInfo {
   std::string version;

@@ -16,12 +16,15 @@ namespace luna {
 struct Token {
   std::int64_t id = 0;
   float weight = 1.0f;
-  std::vector<float> embedding;  ///< when not empty, replaces the table's row; as wide as the encoder
+  std::vector<float>
+      embedding;  ///< when not empty, replaces the table's row; as wide as the encoder
 };
 /// Per encoder ("l", "g", "t5xxl"): chunks of tokens, as ComfyUI's CLIP.tokenize returns them.
 using TokenChunks = std::map<std::string, std::vector<std::vector<Token>>>;
 
-struct TokenizeRequest { std::string text; };
+struct TokenizeRequest {
+  std::string text;
+};
 struct TokenizeReply {
   TokenChunks chunks;
   std::vector<std::string> warnings;  ///< embeddings that were not found, by name
@@ -31,64 +34,88 @@ struct TokenizeReply {
 struct EncodeTextRequest {
   std::string text;
   TokenChunks tokens;
-  int clip_skip = 0;            ///< 0: the family's default; n >= 1 stops at layer -n, as CLIPSetLastLayer(-n)
+  int clip_skip =
+      0;  ///< 0: the family's default; n >= 1 stops at layer -n, as CLIPSetLastLayer(-n)
   std::vector<LoraRef> loras;
   bool keep = false;
 };
 struct EncodeTextReply {
-  TensorRef cross_attn;         ///< [1, tokens, width] f32
+  TensorRef cross_attn;  ///< [1, tokens, width] f32
   std::optional<TensorRef> pooled;
   std::vector<std::string> warnings;
 };
 
 /// Tiles in pixels; 0: whole pictures, as long as the device's memory allows.
-struct TileOptions { int size = 0; int overlap = 64; };
+struct TileOptions {
+  int size = 0;
+  int overlap = 64;
+};
 
 struct VaeEncodeRequest {
-  TensorRef pixels;             ///< [B, H, W, 3 or more] f32 in 0..1, or u8
+  TensorRef pixels;  ///< [B, H, W, 3 or more] f32 in 0..1, or u8
   TileOptions tile;
   bool keep = false;
 };
-struct VaeEncodeReply { TensorRef latent; };  ///< [B, C, h, w] f32, posterior mean, VAE scale
+struct VaeEncodeReply {
+  TensorRef latent;
+};  ///< [B, C, h, w] f32, posterior mean, VAE scale
 
 struct VaeDecodeRequest {
-  TensorRef latent;             ///< [B, C, h, w]
+  TensorRef latent;  ///< [B, C, h, w]
   TileOptions tile;
-  bool as_u8 = false;           ///< pixels as u8 instead of f32
+  bool as_u8 = false;  ///< pixels as u8 instead of f32
   bool keep = false;
 };
-struct VaeDecodeReply { TensorRef pixels; };  ///< [B, H, W, 3] in 0..1 (or 0..255)
+struct VaeDecodeReply {
+  TensorRef pixels;
+};  ///< [B, H, W, 3] in 0..1 (or 0..255)
 
-struct InspectModelRequest { std::string path; };
-struct InspectModelReply { std::vector<ComponentInfo> components; };
-struct LoadModelRequest { Slot slot = Slot::kUNet; ModelRef model; };
-struct LoadModelReply { LoadedModel model; };
+struct InspectModelRequest {
+  std::string path;
+};
+struct InspectModelReply {
+  std::vector<ComponentInfo> components;
+};
+struct LoadModelRequest {
+  Slot slot = Slot::kUNet;
+  ModelRef model;
+};
+struct LoadModelReply {
+  LoadedModel model;
+};
 /// Unloads every component that came from this path and that no job is using.
-struct UnloadModelRequest { std::string path; };
-struct UnloadModelReply { std::uint64_t freed_bytes = 0; };
+struct UnloadModelRequest {
+  std::string path;
+};
+struct UnloadModelReply {
+  std::uint64_t freed_bytes = 0;
+};
 
-using JobRequest = std::variant<TokenizeRequest, EncodeTextRequest, VaeEncodeRequest, VaeDecodeRequest,
-                                DenoiseRequest, SampleRequest, InspectModelRequest, LoadModelRequest,
-                                UnloadModelRequest>;
-using JobReply = std::variant<TokenizeReply, EncodeTextReply, VaeEncodeReply, VaeDecodeReply, DenoiseReply,
-                              SampleReply, InspectModelReply, LoadModelReply, UnloadModelReply>;
+using JobRequest = std::variant<TokenizeRequest, EncodeTextRequest, VaeEncodeRequest,
+                                VaeDecodeRequest, DenoiseRequest, SampleRequest,
+                                InspectModelRequest, LoadModelRequest, UnloadModelRequest>;
+using JobReply =
+    std::variant<TokenizeReply, EncodeTextReply, VaeEncodeReply, VaeDecodeReply, DenoiseReply,
+                 SampleReply, InspectModelReply, LoadModelReply, UnloadModelReply>;
 
 /// "sample", "vae_decode" and so on, for logs and counters.
 std::string_view job_kind(const JobRequest& request);
 
 enum class Priority : std::uint8_t { kInteractive = 0, kNormal = 1, kBulk = 2 };
 
-/// One unit of work for a worker: self-contained, a pure function of its content, hence safe to run again.
+/// One unit of work for a worker: self-contained, a pure function of its content, hence safe to run
+/// again.
 struct Job {
   JobId id;
-  std::string workflow;   ///< for fairness and counters; never decides the result
+  std::string workflow;  ///< for fairness and counters; never decides the result
   Priority priority = Priority::kNormal;
   Deadline deadline;
-  ModelSet models;        ///< absolute paths, resolved by the front
+  ModelSet models;  ///< absolute paths, resolved by the front
   JobRequest request;
 };
 
-/// How a job ended, or how far it is. Called from any thread, one call at a time; on_done once, last.
+/// How a job ended, or how far it is. Called from any thread, one call at a time; on_done once,
+/// last.
 struct JobEvents {
   std::function<void(const SampleProgress&)> on_progress;
   std::function<void(Result<JobReply>)> on_done;

@@ -7,15 +7,27 @@ namespace luna {
 namespace {
 
 constexpr std::array<std::pair<Slot, std::string_view>, 9> kSlots = {{
-    {Slot::kUNet, "unet"}, {Slot::kVae, "vae"}, {Slot::kClipL, "clip_l"}, {Slot::kClipG, "clip_g"},
-    {Slot::kT5, "t5"}, {Slot::kLlm, "llm"}, {Slot::kVision, "vision"}, {Slot::kUpscale, "upscale"},
+    {Slot::kUNet, "unet"},
+    {Slot::kVae, "vae"},
+    {Slot::kClipL, "clip_l"},
+    {Slot::kClipG, "clip_g"},
+    {Slot::kT5, "t5"},
+    {Slot::kLlm, "llm"},
+    {Slot::kVision, "vision"},
+    {Slot::kUpscale, "upscale"},
     {Slot::kPreview, "preview"},
 }};
 
 constexpr std::array<std::pair<Precision, std::string_view>, 9> kPrecisions = {{
-    {Precision::kAuto, "auto"}, {Precision::kF32, "f32"}, {Precision::kBF16, "bf16"},
-    {Precision::kF16, "fp16"}, {Precision::kF16, "f16"}, {Precision::kF32, "fp32"},
-    {Precision::kF32, "float32"}, {Precision::kBF16, "bfloat16"}, {Precision::kF16, "float16"},
+    {Precision::kAuto, "auto"},
+    {Precision::kF32, "f32"},
+    {Precision::kBF16, "bf16"},
+    {Precision::kF16, "fp16"},
+    {Precision::kF16, "f16"},
+    {Precision::kF32, "fp32"},
+    {Precision::kF32, "float32"},
+    {Precision::kBF16, "bfloat16"},
+    {Precision::kF16, "float16"},
 }};
 
 }  // namespace

@@ -13,12 +13,21 @@ namespace luna {
 
 /// A place in a workflow's model set. The numbers are part of the wire.
 enum class Slot : std::uint8_t {
-  kUNet = 1, kVae = 2, kClipL = 3, kClipG = 4, kT5 = 5, kLlm = 6, kVision = 7, kUpscale = 8, kPreview = 9,
+  kUNet = 1,
+  kVae = 2,
+  kClipL = 3,
+  kClipG = 4,
+  kT5 = 5,
+  kLlm = 6,
+  kVision = 7,
+  kUpscale = 8,
+  kPreview = 9,
 };
 std::string_view slot_name(Slot slot);  ///< "unet", "vae", "clip_l", ...
 std::optional<Slot> slot_from_name(std::string_view name);
 
-/// Storage and compute type of a component. kAuto: f32 on CPU; on a GPU the file's own 16-bit type, else bf16.
+/// Storage and compute type of a component. kAuto: f32 on CPU; on a GPU the file's own 16-bit type,
+/// else bf16.
 enum class Precision : std::uint8_t { kAuto = 0, kF32 = 1, kBF16 = 2, kF16 = 3 };
 std::string_view precision_name(Precision precision);  ///< "auto", "f32", "bf16", "fp16"
 /// Also takes "f16", "float32", "bfloat16", "float16", "fp32".
@@ -26,7 +35,8 @@ std::optional<Precision> precision_from_name(std::string_view name);
 
 /// One component as a client names it: a file (a whole checkpoint, or the component alone).
 struct ModelRef {
-  std::string path;  ///< as the client wrote it; below the front always absolute and inside the roots
+  std::string
+      path;  ///< as the client wrote it; below the front always absolute and inside the roots
   Precision precision = Precision::kAuto;
   bool operator==(const ModelRef&) const = default;
 };
@@ -48,18 +58,20 @@ struct LoraRef {
 /// What detection found in a file, and what is loaded of it.
 struct ComponentInfo {
   Slot slot = Slot::kUNet;
-  std::string family;        ///< "sd1", "sdxl", ...; for encoders and VAEs the architecture ("clip_l", "autoencoder_kl")
-  std::string description;   ///< one line a person can read: widths, depths, channels
+  std::string family;  ///< "sd1", "sdxl", ...; for encoders and VAEs the architecture ("clip_l",
+                       ///< "autoencoder_kl")
+  std::string description;  ///< one line a person can read: widths, depths, channels
   std::uint64_t parameters = 0;
   std::uint64_t file_bytes = 0;
-  std::string content_hash;  ///< hex SHA-256 over names, shapes, types and bytes; empty until it was loaded once
+  std::string content_hash;  ///< hex SHA-256 over names, shapes, types and bytes; empty until it
+                             ///< was loaded once
 };
 
 struct LoadedModel {
   ComponentInfo info;
   std::vector<std::string> paths;  ///< every path that led to this one copy
   Precision precision = Precision::kAuto;
-  std::string device;              ///< "cpu", "cuda:0"
+  std::string device;  ///< "cpu", "cuda:0"
   std::uint64_t resident_bytes = 0;
   std::uint64_t uses = 0;
 };

@@ -19,17 +19,18 @@ struct ForwardCounters {
 
 /// What a worker says of itself, with every heartbeat and on request.
 struct WorkerReport {
-  std::string device;                        ///< "cpu", "cuda:0 NVIDIA H200"
+  std::string device;  ///< "cpu", "cuda:0 NVIDIA H200"
   std::uint64_t jobs_running = 0;
   std::uint64_t jobs_queued = 0;
   std::uint64_t jobs_done = 0;
   std::uint64_t jobs_failed = 0;
   std::uint64_t jobs_cancelled = 0;
   double seconds_in_queue = 0;
-  std::map<std::string, ForwardCounters> forwards;  ///< by kind: "unet", "clip_l", "vae_decode", "vae_encode"
+  std::map<std::string, ForwardCounters>
+      forwards;  ///< by kind: "unet", "clip_l", "vae_decode", "vae_encode"
   std::vector<LoadedModel> models;
-  std::uint64_t resident_bytes = 0;          ///< of the process (RSS) on CPU, of the device on a GPU
-  std::uint64_t step_in_progress_ms = 0;     ///< how long the forward now running has taken
+  std::uint64_t resident_bytes = 0;       ///< of the process (RSS) on CPU, of the device on a GPU
+  std::uint64_t step_in_progress_ms = 0;  ///< how long the forward now running has taken
 };
 
 }  // namespace luna

@@ -1,8 +1,8 @@
 #include "common/types/tensor.h"
 
-#include <fmt/ranges.h>
-
 #include <cstring>
+
+#include <fmt/ranges.h>
 
 namespace luna {
 
@@ -22,7 +22,8 @@ std::string TensorSpec::to_string() const {
 
 Status TensorSpec::validate(std::size_t max_bytes) const {
   if (shape.size() > 8) {
-    return error(StatusCode::kInvalidArgument, "a tensor of {} axes; at most 8 are served", shape.size());
+    return error(StatusCode::kInvalidArgument, "a tensor of {} axes; at most 8 are served",
+                 shape.size());
   }
   const std::size_t element = dtype_size(dtype);
   if (element == 0) {
@@ -61,7 +62,8 @@ Status TensorRef::validate(std::string_view what, std::size_t max_bytes) const {
 
 TensorRef tensor_of(std::vector<std::int64_t> shape, std::span<const float> values) {
   TensorRef tensor{{DType::kF32, std::move(shape)}, bytes_copy_of(std::as_bytes(values))};
-  if (tensor.spec.byte_size() != values.size_bytes()) die("tensor_of: values do not fill the shape");
+  if (tensor.spec.byte_size() != values.size_bytes())
+    die("tensor_of: values do not fill the shape");
   return tensor;
 }
 

@@ -43,10 +43,10 @@ struct SharedRegion {
 /// Part of an allocation on a GPU, exported by another process.
 struct CudaHandle {
   std::string device_uuid;
-  std::string handle;         ///< cudaIpcMemHandle_t, or empty when a descriptor was passed beside it
+  std::string handle;  ///< cudaIpcMemHandle_t, or empty when a descriptor was passed beside it
   std::uint64_t allocation_size = 0;
-  std::uint64_t offset = 0;   ///< of the tensor within the allocation, bytes
-  std::string event_handle;   ///< cudaIpcEventHandle_t to wait for before reading; may be empty
+  std::uint64_t offset = 0;  ///< of the tensor within the allocation, bytes
+  std::string event_handle;  ///< cudaIpcEventHandle_t to wait for before reading; may be empty
   bool operator==(const CudaHandle&) const = default;
 };
 

@@ -6,7 +6,7 @@
 
 #include <signal.h>
 
-#include "common/local/unique_fd.h"
+#include "common/local/descriptors.h"
 #include "common/log/log.h"
 #include "daemon/front/command_line.h"
 #include "daemon/front/front_daemon.h"

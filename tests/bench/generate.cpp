@@ -1,11 +1,13 @@
-// Pictures per second of N clients that each make M pictures one after the other: encode both prompts, sample, decode.
-#include <CLI/CLI.hpp>
+// Pictures per second of N clients that each make M pictures one after the other: encode both
+// prompts, sample, decode.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <thread>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
 #include "client/rpc/grpc_client.h"
 #include "tests/bench/waiting.h"
@@ -24,12 +26,13 @@ struct Options {
 luna::Status make_picture(luna::client::GrpcClient& client, const luna::client::CallOptions& call,
                           const Options& options, std::uint64_t seed) {
   luna::SampleRow row;
-  for (const auto& [sign, text] : {std::pair("positive", "a red fox in the snow"), std::pair("negative", "blurry")}) {
+  for (const auto& [sign, text] :
+       {std::pair("positive", "a red fox in the snow"), std::pair("negative", "blurry")}) {
     LUNA_ASSIGN_OR_RETURN(auto encoded, wait_for<luna::EncodeTextReply>([&](auto done) {
-      luna::EncodeTextRequest request;
-      request.text = text;
-      client.encode_text(call, std::move(request), std::move(done));
-    }));
+                            luna::EncodeTextRequest request;
+                            request.text = text;
+                            client.encode_text(call, std::move(request), std::move(done));
+                          }));
     luna::ConditioningEntry entry;
     entry.cross_attn = encoded.cross_attn;
     row.conditioning[sign] = {entry};
@@ -43,15 +46,17 @@ luna::Status make_picture(luna::client::GrpcClient& client, const luna::client::
   request.run.steps = options.steps;
   request.rows.push_back(std::move(row));
   LUNA_ASSIGN_OR_RETURN(auto sampled, wait_for<luna::SampleReply>([&](auto done) {
-    client.sample(call, std::move(request), [](const luna::SampleProgress&) {}, std::move(done));
-  }));
+                          client.sample(
+                              call, std::move(request), [](const luna::SampleProgress&) {},
+                              std::move(done));
+                        }));
   luna::VaeDecodeRequest decode;
   decode.latent = sampled.latents[0];
   decode.latent.spec.shape.insert(decode.latent.spec.shape.begin(), 1);
   decode.as_u8 = true;
-  return wait_for<luna::VaeDecodeReply>([&](auto done) {
-    client.vae_decode(call, std::move(decode), std::move(done));
-  }).status();
+  return wait_for<luna::VaeDecodeReply>(
+             [&](auto done) { client.vae_decode(call, std::move(decode), std::move(done)); })
+      .status();
 }
 
 }  // namespace
@@ -84,14 +89,16 @@ int main(int argc, char** argv) {
     luna::RequestedModels models;
     models.checkpoint = luna::ModelRef{options.checkpoint, *precision};
     auto workflow = (*client)->register_workflow("bench-" + std::to_string(i), models, 0, true);
-    if (!workflow.ok()) return std::fprintf(stderr, "%s\n", workflow.status().to_string().c_str()), 1;
+    if (!workflow.ok())
+      return std::fprintf(stderr, "%s\n", workflow.status().to_string().c_str()), 1;
     clients.push_back(std::move(client).value());
   }
   const auto run = [&](int client, int pictures, std::uint64_t first_seed) {
     luna::client::CallOptions call;
     call.workflow_id = "bench-" + std::to_string(client);
     for (int picture = 0; picture < pictures; ++picture) {
-      const luna::Status status = make_picture(*clients[client], call, options, first_seed + picture);
+      const luna::Status status =
+          make_picture(*clients[client], call, options, first_seed + picture);
       if (!status.ok()) {
         std::fprintf(stderr, "%s\n", status.to_string().c_str());
         ++failures;
@@ -101,12 +108,15 @@ int main(int argc, char** argv) {
   run(0, 1, 1);
 
   const auto began = Clock::now();
-  for (int i = 0; i < options.clients; ++i) threads.emplace_back(run, i, options.pictures, 1000 * (i + 1));
+  for (int i = 0; i < options.clients; ++i)
+    threads.emplace_back(run, i, options.pictures, 1000 * (i + 1));
   for (std::thread& thread : threads) thread.join();
   const double seconds = std::chrono::duration<double>(Clock::now() - began).count();
   if (failures) return 1;
   const int pictures = options.clients * options.pictures;
-  const nlohmann::json report = {{"clients", options.clients}, {"pictures", pictures}, {"seconds", seconds},
+  const nlohmann::json report = {{"clients", options.clients},
+                                 {"pictures", pictures},
+                                 {"seconds", seconds},
                                  {"pictures_per_s", pictures / seconds},
                                  {"steps_per_s", pictures * options.steps / seconds}};
   std::printf("%s\n", report.dump().c_str());

@@ -1,13 +1,13 @@
 // Loading a checkpoint's components, beside the speed of reading the same file into memory.
-#include <fcntl.h>
-#include <unistd.h>
-
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <nlohmann/json.hpp>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "client/rpc/grpc_client.h"
 
@@ -25,7 +25,8 @@ std::size_t read_whole(const std::string& path) {
   if (fd < 0) return 0;
   std::vector<char> buffer(8 << 20);
   std::size_t total = 0;
-  for (ssize_t n = 0; (n = read(fd, buffer.data(), buffer.size())) > 0;) total += static_cast<std::size_t>(n);
+  for (ssize_t n = 0; (n = read(fd, buffer.data(), buffer.size())) > 0;)
+    total += static_cast<std::size_t>(n);
   close(fd);
   return total;
 }
@@ -33,7 +34,9 @@ std::size_t read_whole(const std::string& path) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app{"Loading a checkpoint's components, beside the speed of reading the same file (both from the page cache)."};
+  CLI::App app{
+      "Loading a checkpoint's components, beside the speed of reading the same file (both from the "
+      "page cache)."};
   std::string address, checkpoint, path, precision_text = "f32";
   int repeats = 3;
   app.add_option("--address", address)->required();
@@ -67,8 +70,10 @@ int main(int argc, char** argv) {
     best_load = std::min(best_load, seconds_since(began));
   }
   if (bytes == 0) return std::fprintf(stderr, "cannot read %s\n", path.c_str()), 1;
-  const nlohmann::json report = {{"file_bytes", bytes}, {"read_gb_per_s", bytes / best_read / 1e9},
-                                 {"load_gb_per_s", bytes / best_load / 1e9}, {"load_s", best_load},
+  const nlohmann::json report = {{"file_bytes", bytes},
+                                 {"read_gb_per_s", bytes / best_read / 1e9},
+                                 {"load_gb_per_s", bytes / best_load / 1e9},
+                                 {"load_s", best_load},
                                  {"load_to_read_ratio", best_load / best_read}};
   std::printf("%s\n", report.dump(2).c_str());
   return 0;

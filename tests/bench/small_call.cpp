@@ -1,15 +1,15 @@
-// Overhead of a small call through front and worker (tokenising five words), beside a bare gRPC round trip to the same
-// daemon (its health service, which never leaves the front).
-#include <grpcpp/grpcpp.h>
-#include <grpcpp/generic/generic_stub.h>
-
-#include <CLI/CLI.hpp>
+// Overhead of a small call through front and worker (tokenising five words), beside a bare gRPC
+// round trip to the same daemon (its health service, which never leaves the front).
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <future>
-#include <nlohmann/json.hpp>
 #include <vector>
+
+#include <CLI/CLI.hpp>
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <nlohmann/json.hpp>
 
 #include "client/rpc/grpc_client.h"
 #include "tests/bench/waiting.h"
@@ -28,7 +28,9 @@ nlohmann::json measure(int calls, Call&& call) {
     microseconds.push_back(std::chrono::duration<double, std::micro>(Clock::now() - began).count());
   }
   std::sort(microseconds.begin(), microseconds.end());
-  const auto at = [&](double share) { return microseconds[static_cast<std::size_t>(share * (calls - 1))]; };
+  const auto at = [&](double share) {
+    return microseconds[static_cast<std::size_t>(share * (calls - 1))];
+  };
   return {{"p50_us", at(0.5)}, {"p90_us", at(0.9)}, {"p99_us", at(0.99)}, {"calls", calls}};
 }
 

@@ -1,8 +1,9 @@
-// Writes a checkpoint with random weights in SD1.5's single-file layout: for demos, tests and benchmarks.
-#include <CLI/CLI.hpp>
-
+// Writes a checkpoint with random weights in SD1.5's single-file layout: for demos, tests and
+// benchmarks.
 #include <cstdio>
 #include <exception>
+
+#include <CLI/CLI.hpp>
 
 #include "tests/support/tiny_sd15.h"
 
@@ -12,7 +13,9 @@ int main(int argc, char** argv) {
   std::string path, size = "tiny", salt;
   bool half = false;
   app.add_option("file", path, "The .safetensors file to write")->required();
-  app.add_option("--size", size, "tiny (a few MB), full-depth (SD1.5's depth, small widths), full-width (what ComfyUI's own loader accepts)")
+  app.add_option("--size", size,
+                 "tiny (a few MB), full-depth (SD1.5's depth, small widths), full-width (what "
+                 "ComfyUI's own loader accepts)")
       ->check(CLI::IsMember({"tiny", "full-depth", "full-width"}));
   app.add_option("--salt", salt, "Another salt makes other weights");
   app.add_flag("--fp16", half, "Store in half precision");

@@ -45,9 +45,7 @@ FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock) {
   if (!roots.ok()) add_event(roots.status().message());
 }
 
-FrontCore::~FrontCore() {
-  end_all(error(StatusCode::kUnavailable, "the daemon has stopped"));
-}
+FrontCore::~FrontCore() { end_all(error(StatusCode::kUnavailable, "the daemon has stopped")); }
 
 // --- workflows ---
 

@@ -77,7 +77,8 @@ class FrontCore {
   StatusInfo status() const;
   /// No new jobs; `idle` is called once when the last one has ended.
   void drain(std::function<void()> idle);
-  /// Answers every unfinished job with `why`, now; what workers answer later is dropped. For the end of a drain.
+  /// Answers every unfinished job with `why`, now; what workers answer later is dropped. For the
+  /// end of a drain.
   void end_all(const Status& why);
   /// Expires leases, queued jobs' deadlines; called about once a second.
   void tick();

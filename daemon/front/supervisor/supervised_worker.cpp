@@ -7,7 +7,7 @@
 #include <signal.h>
 #include <sys/socket.h>
 
-#include "common/local/unique_fd.h"
+#include "common/base/unique_fd.h"
 #include "common/log/log.h"
 
 namespace luna::front {

@@ -9,8 +9,8 @@
 
 namespace luna::ipc {
 
-/// A message as it travels: the body, and the tensors' bytes beside it, each as a descriptor (memfd) when it
-/// has one or is larger than kInlineAttachment, else appended to the body's frame.
+/// A message as it travels: the body, and the tensors' bytes beside it, each as a descriptor
+/// (memfd) when it has one or is larger than kInlineAttachment, else appended to the body's frame.
 struct EncodedMessage {
   std::string body;
   std::vector<BytesPtr> attachments;

@@ -48,8 +48,8 @@ struct WorkerToFrontHeartbeat {
 };
 
 /// The index is the message's number on the wire.
-using Message = std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
-                             FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
-                             WorkerToFrontHeartbeat>;
+using Message = std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady,
+                             FrontToWorkerRun, FrontToWorkerCancel, FrontToWorkerDrain,
+                             WorkerToFrontProgress, WorkerToFrontDone, WorkerToFrontHeartbeat>;
 
 }  // namespace luna::ipc

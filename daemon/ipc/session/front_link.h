@@ -9,13 +9,15 @@
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/session/link_options.h"
 
-namespace boost::asio { class io_context; }
+namespace boost::asio {
+class io_context;
+}
 
 namespace luna::ipc {
 
-/// The worker's end of its control socket. Sending is thread-safe and never blocks on the peer for longer than
-/// the socket's buffer allows (frames queue up to 256 MiB, then the link closes). Handlers run on the
-/// io_context's thread.
+/// The worker's end of its control socket. Sending is thread-safe and never blocks on the peer for
+/// longer than the socket's buffer allows (frames queue up to 256 MiB, then the link closes).
+/// Handlers run on the io_context's thread.
 class FrontLink {
  public:
   struct Handlers {

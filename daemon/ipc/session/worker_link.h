@@ -9,34 +9,39 @@
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/session/link_options.h"
 
-namespace boost::asio { class io_context; }
+namespace boost::asio {
+class io_context;
+}
 
 namespace luna::ipc {
 
-/// The front's end of one worker's control socket. Thread-safe. Handlers run on the io_context's thread.
+/// The front's end of one worker's control socket. Thread-safe. Handlers run on the io_context's
+/// thread.
 ///
-/// A job's events come from here: on_progress any number of times, then on_done exactly once, also when the
-/// peer dies (UNAVAILABLE) or the deadline passes (DEADLINE_EXCEEDED, after asking the worker to stop).
+/// A job's events come from here: on_progress any number of times, then on_done exactly once, also
+/// when the peer dies (UNAVAILABLE) or the deadline passes (DEADLINE_EXCEEDED, after asking the
+/// worker to stop).
 class WorkerLink {
  public:
   struct Handlers {
     std::function<void(Status ready, std::string device)> on_ready;
     std::function<void(const WorkerReport&)> on_heartbeat;
-    /// Once, after every unfinished job's on_done: the socket ended (UNAVAILABLE) or the peer broke the protocol;
-    /// ok after close(). Watching the heartbeats is the owner's part.
+    /// Once, after every unfinished job's on_done: the socket ended (UNAVAILABLE) or the peer broke
+    /// the protocol; ok after close(). Watching the heartbeats is the owner's part.
     std::function<void(Status)> on_closed;
   };
 
-  /// Takes over `fd` (a connected AF_UNIX stream socket). The handshake starts at once; jobs may be given
-  /// right away and are sent after it. The link lives until it is closed, and not longer than `io`. FAILED_PRECONDITION in on_closed names both protocol versions if they differ.
+  /// Takes over `fd` (a connected AF_UNIX stream socket). The handshake starts at once; jobs may be
+  /// given right away and are sent after it. The link lives until it is closed, and not longer than
+  /// `io`. FAILED_PRECONDITION in on_closed names both protocol versions if they differ.
   static std::shared_ptr<WorkerLink> adopt(boost::asio::io_context& io, int fd, WorkerId id,
                                            WorkerSettings settings, Handlers handlers,
                                            LinkOptions options = {});
   virtual ~WorkerLink() = default;
 
   virtual void run(const Job& job, JobEvents events) = 0;
-  /// The job's on_done follows with CANCELLED (or its result, if that was faster), at the latest after the
-  /// cancel grace.
+  /// The job's on_done follows with CANCELLED (or its result, if that was faster), at the latest
+  /// after the cancel grace.
   virtual void cancel(JobId job) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;

@@ -38,32 +38,12 @@ Result<FileIdentity> identity_of(int fd, const std::string& path) {
 
 }  // namespace
 
-SafetensorsFile::SafetensorsFile(SafetensorsFile&& other) noexcept
-    : path_(std::move(other.path_)),
-      fd_(std::exchange(other.fd_, -1)),
-      identity_(other.identity_),
-      header_(std::move(other.header_)),
-      data_begin_(other.data_begin_) {}
-
-SafetensorsFile& SafetensorsFile::operator=(SafetensorsFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(fd_, other.fd_);
-  std::swap(identity_, other.identity_);
-  std::swap(header_, other.header_);
-  std::swap(data_begin_, other.data_begin_);
-  return *this;
-}
-
-SafetensorsFile::~SafetensorsFile() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
   if (path.empty() || path.find('\0') != std::string::npos)
     return error(StatusCode::kInvalidArgument, "'{}' is not a file name", path.c_str());
   // O_NONBLOCK: opening a pipe without a writer would wait for one.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
+  UniqueFd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!fd) {
     const int number = errno;
     const StatusCode code = number == EACCES || number == EPERM ? StatusCode::kPermissionDenied
                             : number == EMFILE || number == ENFILE || number == ENOMEM
@@ -71,8 +51,8 @@ Result<SafetensorsFile> SafetensorsFile::open(const std::string& path) {
                                 : StatusCode::kNotFound;
     return error(code, "{}: {}", path, errno_text(number));
   }
-  SafetensorsFile file(path, fd);
-  LUNA_ASSIGN_OR_RETURN(file.identity_, identity_of(fd, path));
+  SafetensorsFile file(path, std::move(fd));
+  LUNA_ASSIGN_OR_RETURN(file.identity_, identity_of(file.fd_.get(), path));
   LUNA_RETURN_IF_ERROR(file.read_header());
   return file;
 }
@@ -124,8 +104,9 @@ Status SafetensorsFile::read_at(std::uint64_t position, std::span<std::byte> out
                                 std::string_view what) const {
   std::size_t done = 0;
   while (done < out.size()) {
-    const ssize_t count = ::pread(fd_, out.data() + done, std::min(out.size() - done, kLargestRead),
-                                  static_cast<off_t>(position + done));
+    const ssize_t count =
+        ::pread(fd_.get(), out.data() + done, std::min(out.size() - done, kLargestRead),
+                static_cast<off_t>(position + done));
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) {
       return error(StatusCode::kDataLoss, "{}: reading '{}' at byte {}: {}", path_, what,
@@ -143,7 +124,7 @@ Status SafetensorsFile::read_at(std::uint64_t position, std::span<std::byte> out
 }
 
 Status SafetensorsFile::check_unchanged() const {
-  LUNA_ASSIGN_OR_RETURN(const FileIdentity now, identity_of(fd_, path_));
+  LUNA_ASSIGN_OR_RETURN(const FileIdentity now, identity_of(fd_.get(), path_));
   if (now == identity_) return {};
   if (now.size != identity_.size) {
     return error(StatusCode::kDataLoss,

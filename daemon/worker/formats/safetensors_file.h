@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 
+#include "common/base/unique_fd.h"
 #include "daemon/worker/formats/safetensors_header.h"
 
 namespace luna::worker {
@@ -26,10 +27,6 @@ class SafetensorsFile {
   /// header and size disagree). Every message names the file.
   static Result<SafetensorsFile> open(const std::string& path);
 
-  SafetensorsFile(SafetensorsFile&& other) noexcept;
-  SafetensorsFile& operator=(SafetensorsFile&& other) noexcept;
-  ~SafetensorsFile();
-
   const std::string& path() const { return path_; }
   const FileIdentity& identity() const { return identity_; }
   const SafetensorsHeader& header() const { return header_; }
@@ -43,12 +40,12 @@ class SafetensorsFile {
   Status check_unchanged() const;
 
  private:
-  SafetensorsFile(std::string path, int fd) : path_(std::move(path)), fd_(fd) {}
+  SafetensorsFile(std::string path, UniqueFd fd) : path_(std::move(path)), fd_(std::move(fd)) {}
   Status read_header();
   Status read_at(std::uint64_t position, std::span<std::byte> out, std::string_view what) const;
 
   std::string path_;
-  int fd_ = -1;
+  UniqueFd fd_;
   FileIdentity identity_;
   SafetensorsHeader header_;
   std::uint64_t data_begin_ = 0;

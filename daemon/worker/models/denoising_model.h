@@ -1,9 +1,9 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <map>
 #include <string>
+
+#include <ATen/ATen.h>
 
 namespace luna::worker {
 
@@ -11,28 +11,30 @@ enum class Prediction { kEps, kV, kEdm, kFlow, kFlux };
 
 /// What a family fixes about its latents and its noise: never constants of the engine.
 struct DenoiserTraits {
-  std::string family;              ///< "sd1"
+  std::string family;  ///< "sd1"
   Prediction prediction = Prediction::kEps;
   int latent_channels = 4;
-  int latent_factor = 8;           ///< pixels a latent cell, each way
-  double latent_scale = 1.0;       ///< model space = (VAE space - shift) * scale
+  int latent_factor = 8;      ///< pixels a latent cell, each way
+  double latent_scale = 1.0;  ///< model space = (VAE space - shift) * scale
   double latent_shift = 0.0;
   int context_width = 768;
   /// Cross-attention only: contexts of different length may be repeated to a common multiple.
   bool context_repeats = true;
 };
 
-/// A UNet or DiT over weights that it does not own exclusively. Stateless: forward() may be called for rows
-/// of different jobs in one batch; row i of the result depends on row i of the inputs alone.
+/// A UNet or DiT over weights that it does not own exclusively. Stateless: forward() may be called
+/// for rows of different jobs in one batch; row i of the result depends on row i of the inputs
+/// alone.
 class DenoisingModel {
  public:
   virtual ~DenoisingModel() = default;
   virtual const DenoiserTraits& traits() const = 0;
 
-  /// x [n,C,h,w] already scaled by the prediction's input rule and in compute_type(); timestep [n] f32;
-  /// context [n,tokens,context_width] in compute_type(); extras by name ("y", "c_concat", ...), rows first.
-  /// Returns the raw prediction [n,C,h,w] in compute_type().
-  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& context,
+  /// x [n,C,h,w] already scaled by the prediction's input rule and in compute_type(); timestep [n]
+  /// f32; context [n,tokens,context_width] in compute_type(); extras by name ("y", "c_concat",
+  /// ...), rows first. Returns the raw prediction [n,C,h,w] in compute_type().
+  virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep,
+                             const at::Tensor& context,
                              const std::map<std::string, at::Tensor>& extras) const = 0;
 
   virtual at::ScalarType compute_type() const = 0;

@@ -22,17 +22,19 @@ struct DetectedComponent {
   std::function<std::string(const std::string&)> rename;
 };
 
-/// Every component in the file, recognised from names and shapes (and, where these cannot tell, metadata).
-/// UNIMPLEMENTED for a known family that is not served yet, INVALID_ARGUMENT for an unknown one; both say
-/// which marker tensors were looked for and name a few that were found.
+/// Every component in the file, recognised from names and shapes (and, where these cannot tell,
+/// metadata). UNIMPLEMENTED for a known family that is not served yet, INVALID_ARGUMENT for an
+/// unknown one; both say which marker tensors were looked for and name a few that were found.
 Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& directory);
 
-using Component = std::variant<std::shared_ptr<const DenoisingModel>, std::shared_ptr<const TextEncoder>,
-                               std::shared_ptr<const Vae>>;
+using Component = std::variant<std::shared_ptr<const DenoisingModel>,
+                               std::shared_ptr<const TextEncoder>, std::shared_ptr<const Vae>>;
 
 /// Builds the runnable model. `info` as detection gave it (its slot and family choose the class);
-/// dimensions are read from the weights again. INVALID_ARGUMENT names every missing or misshapen tensor.
-Result<Component> build_component(const ComponentInfo& info, std::shared_ptr<const WeightStore> weights,
+/// dimensions are read from the weights again. INVALID_ARGUMENT names every missing or misshapen
+/// tensor.
+Result<Component> build_component(const ComponentInfo& info,
+                                  std::shared_ptr<const WeightStore> weights,
                                   at::ScalarType compute, at::Device device);
 
 }  // namespace luna::worker

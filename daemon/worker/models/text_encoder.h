@@ -1,8 +1,8 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <vector>
+
+#include <ATen/ATen.h>
 
 #include "common/types/job.h"
 
@@ -13,7 +13,8 @@ struct TextEncoding {
   at::Tensor pooled;  ///< [1, width] f32; of the first chunk, unweighted
 };
 
-/// One text encoder (CLIP-L, ...). All maths in f32 over weights rounded to their storage type, as ComfyUI.
+/// One text encoder (CLIP-L, ...). All maths in f32 over weights rounded to their storage type, as
+/// ComfyUI.
 class TextEncoder {
  public:
   virtual ~TextEncoder() = default;
@@ -22,9 +23,10 @@ class TextEncoder {
   virtual const std::string& token_key() const = 0;
 
   /// chunks: as the tokenizer made them, each of max_length tokens; empty means one empty prompt.
-  /// clip_skip as in EncodeTextRequest. INVALID_ARGUMENT for ids beyond the table, embeddings of a wrong
-  /// width, chunks of unequal length, a layer that does not exist.
-  virtual Result<TextEncoding> encode(const std::vector<std::vector<Token>>& chunks, int clip_skip) const = 0;
+  /// clip_skip as in EncodeTextRequest. INVALID_ARGUMENT for ids beyond the table, embeddings of a
+  /// wrong width, chunks of unequal length, a layer that does not exist.
+  virtual Result<TextEncoding> encode(const std::vector<std::vector<Token>>& chunks,
+                                      int clip_skip) const = 0;
 
   virtual at::Device device() const = 0;
   virtual std::uint64_t resident_bytes() const = 0;

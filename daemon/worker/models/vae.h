@@ -1,8 +1,8 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <cstdint>
+
+#include <ATen/ATen.h>
 
 namespace luna::worker {
 
@@ -13,7 +13,8 @@ class Vae {
   virtual int latent_channels() const = 0;
   virtual int factor() const = 0;  ///< pixels a latent cell, each way
 
-  /// pixels [n,3,H,W] in -1..1, H and W multiples of factor(); returns the posterior mean [n,C,h,w] f32.
+  /// pixels [n,3,H,W] in -1..1, H and W multiples of factor(); returns the posterior mean [n,C,h,w]
+  /// f32.
   virtual at::Tensor encode(const at::Tensor& pixels) const = 0;
   /// latent [n,C,h,w] f32; returns pixels [n,3,H,W] f32, about -1..1, not clamped.
   virtual at::Tensor decode(const at::Tensor& latent) const = 0;

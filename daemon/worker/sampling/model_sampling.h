@@ -1,14 +1,15 @@
 #pragma once
 
-#include <ATen/ATen.h>
-
 #include <memory>
 #include <vector>
 
+#include <ATen/ATen.h>
+
 namespace luna::worker {
 
-/// The noise process a model was trained on: its table of sigmas and how prediction, state and x0 relate
-/// (comfyui-semantics.md 3.4; reference: comfy/model_sampling.py). All maths in f32 as there.
+/// The noise process a model was trained on: its table of sigmas and how prediction, state and x0
+/// relate (comfyui-semantics.md 3.4; reference: comfy/model_sampling.py). All maths in f32 as
+/// there.
 class ModelSampling {
  public:
   virtual ~ModelSampling() = default;
@@ -29,7 +30,8 @@ class ModelSampling {
   virtual at::Tensor calculate_input(const at::Tensor& sigma, const at::Tensor& x) const = 0;
   virtual at::Tensor calculate_denoised(const at::Tensor& sigma, const at::Tensor& output,
                                         const at::Tensor& x) const = 0;
-  /// The state at `sigma` of a clean latent; max_denoise: sigma is the schedule's start at full strength.
+  /// The state at `sigma` of a clean latent; max_denoise: sigma is the schedule's start at full
+  /// strength.
   virtual at::Tensor noise_scaling(double sigma, const at::Tensor& noise, const at::Tensor& latent,
                                    bool max_denoise) const = 0;
   virtual at::Tensor inverse_noise_scaling(double sigma, const at::Tensor& latent) const = 0;
@@ -40,15 +42,16 @@ std::unique_ptr<ModelSampling> make_eps_sampling();
 /// The same table with velocity prediction; zero_terminal_snr: rescaled as in arXiv 2305.08891.
 std::unique_ptr<ModelSampling> make_v_sampling(bool zero_terminal_snr);
 /// Karras et al. 2022 preconditioning over a continuous range, timestep log(sigma) / 4.
-std::unique_ptr<ModelSampling> make_edm_sampling(double sigma_min, double sigma_max, double sigma_data);
+std::unique_ptr<ModelSampling> make_edm_sampling(double sigma_min, double sigma_max,
+                                                 double sigma_data);
 /// Rectified flow with a shifted time of 1000 steps, timestep sigma * multiplier: SD3 (3.0, 1000),
 /// Lumina 2 (6.0, 1), Z-Image (3.0, 1).
 std::unique_ptr<ModelSampling> make_flow_sampling(double shift, double multiplier);
 /// Rectified flow with Flux's exponential shift mu, timestep sigma: Flux dev 1.15.
 std::unique_ptr<ModelSampling> make_flux_sampling(double mu);
 
-/// True when `first_sigma` is the model's largest (relative 1e-5) or above: the start at full strength, for
-/// noise_scaling's max_denoise.
+/// True when `first_sigma` is the model's largest (relative 1e-5) or above: the start at full
+/// strength, for noise_scaling's max_denoise.
 bool is_max_denoise(const ModelSampling& model, double first_sigma);
 
 }  // namespace luna::worker

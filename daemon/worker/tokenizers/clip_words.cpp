@@ -71,16 +71,20 @@ Class class_of(char32_t c) {
   switch (utf8proc_category(static_cast<utf8proc_int32_t>(c))) {
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP: return Class::kSpace;
+    case UTF8PROC_CATEGORY_ZP:
+      return Class::kSpace;
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
     case UTF8PROC_CATEGORY_LT:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO: return Class::kLetter;
+    case UTF8PROC_CATEGORY_LO:
+      return Class::kLetter;
     case UTF8PROC_CATEGORY_ND:
     case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_NO: return Class::kNumber;
-    default: return Class::kOther;
+    case UTF8PROC_CATEGORY_NO:
+      return Class::kNumber;
+    default:
+      return Class::kOther;
   }
 }
 

@@ -3,7 +3,7 @@
 #include <functional>
 
 #include "common/base/status.h"
-#include "common/local/unique_fd.h"
+#include "common/base/unique_fd.h"
 #include "daemon/ipc/session/link_options.h"
 
 namespace luna::ipc {

@@ -8,7 +8,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 
-#include "common/local/unique_fd.h"
+#include "common/base/unique_fd.h"
 #include "daemon/ipc/session/worker_link.h"
 
 namespace luna::ipc {

@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "common/local/descriptors.h"
 #include "common/local/socket.h"
 #include "tests/contract/ipc/echo_worker.h"
 

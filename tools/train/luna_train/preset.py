@@ -24,6 +24,12 @@ class Preset:
     text_width: int = 48
     text_heads: int = 4
     unet_heads: int = 8
+    style_pictures: int = 4000    # whose latents each LoRA learns from
+    concept_pictures: int = 256   # likewise, the embedding
+    embedding_steps: int = 600
+    upscaler_pictures: int = 160  # drawn at four times the size, kept in memory
+    judge_steps: int = 3000
+    judge_batch: int = 64
 
 
 CPU = Preset("cpu", 128, (32, 32, 64, 64), 8, 12000, 16, 4, 4000, (64, 96, 96), (True, True, False), 20000, 16, 40000,

@@ -73,7 +73,10 @@ class TextEncoder(nn.Module):
         self.final_layer_norm = nn.LayerNorm(width)
 
     def forward(self, tokens):
-        x = self.embeddings(tokens)
+        return self.encode(self.embeddings(tokens))
+
+    def encode(self, x):
+        """The same from embedded tokens [B, N, width], their positions added."""
         for layer in self.encoder.layers:
             x = layer(x)
         return self.final_layer_norm(x)

@@ -34,8 +34,9 @@ def finished_vae(preset, folder):
 
 
 @torch.no_grad()
-def compute_latents(preset, folder, device, workers, autocast, style_shares, count, name="latents"):
-    """Stage 3: scenes and their scaled mean latents, once, in a file a worker."""
+def compute_latents(preset, folder, device, workers, autocast, style_shares, count, name="latents",
+                    make_scene=scenes.random_scene):
+    """Stage 3: scenes and their scaled mean latents, once, in a file a worker. make_scene(rng, style_shares)."""
     path = folder / f"{name}-{workers.rank}of{workers.count}.pt"
     if path.exists():
         return
@@ -43,7 +44,7 @@ def compute_latents(preset, folder, device, workers, autocast, style_shares, cou
     rng, began = seeded(preset.seed, sum(name.encode()), workers.rank), time.time()
     drawn, latents = [], []
     while len(drawn) < count // workers.count:
-        part = [scenes.random_scene(rng, style_shares) for _ in range(32)]
+        part = [make_scene(rng, style_shares) for _ in range(32)]
         pixels = to_tensor([drawing.pixels(scene, preset.size) for scene in part], device)
         with autocast():
             latents.append((vae.encode(pixels)[0].float() * SCALE).half().cpu())

@@ -69,6 +69,13 @@ def train_vae(preset, folder, device, workers, autocast):
     stage.run(loss)
 
 
+def psnr_8bit(out, truth):
+    """dB of each picture [B, 3, H, W] in [-1, 1], both rounded to 8 bits."""
+    out, truth = (((x.clamp(-1, 1) + 1) * 127.5).round() for x in (out, truth))
+    squared = (out - truth).square().mean((1, 2, 3)).clamp_min(1e-6)
+    return 10 * torch.log10(255.0**2 / squared)
+
+
 @torch.no_grad()
 def held_out_psnr(vae, preset, device, count=64):
     """Mean PSNR in dB of flat pictures that training did not see, in 8 bits, and of the mean latents."""
@@ -76,8 +83,5 @@ def held_out_psnr(vae, preset, device, count=64):
     pixels = to_tensor([drawing.pixels(scenes.held_out_scene(rng), preset.size) for _ in range(count)], device)
     total = 0.0
     for part in pixels.split(8):
-        out = ((vae.decode(vae.encode(part)[0]).clamp(-1, 1) + 1) * 127.5).round()
-        truth = (part + 1) * 127.5
-        squared = (out - truth).square().mean((1, 2, 3)).clamp_min(1e-6)
-        total += (10 * torch.log10(255.0**2 / squared)).sum().item()
+        total += psnr_8bit(vae.decode(vae.encode(part)[0]), part).sum().item()
     return total / count

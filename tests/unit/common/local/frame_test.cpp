@@ -8,6 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "common/local/descriptors.h"
 #include "common/local/frame_channel.h"
 #include "common/local/little_endian.h"
 #include "common/local/memory.h"

@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "common/local/descriptors.h"
+
 namespace luna {
 namespace {
 

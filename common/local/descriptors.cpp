@@ -1,19 +1,13 @@
-#include "common/local/unique_fd.h"
+#include "common/local/descriptors.h"
 
 #include <cerrno>
 
 #include <fcntl.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include "common/local/errno_status.h"
 
 namespace luna {
-
-void UniqueFd::reset(int fd) {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = fd;
-}
 
 Result<UniqueFd> duplicate(int fd) {
   UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));

@@ -2,8 +2,6 @@
 
 #include <utility>
 
-#include "common/base/status.h"
-
 namespace luna {
 
 /// Owns one file descriptor and closes it.
@@ -28,12 +26,5 @@ class UniqueFd {
  private:
   int fd_ = -1;
 };
-
-/// A second descriptor for the same open file, close-on-exec.
-Result<UniqueFd> duplicate(int fd);
-
-/// Lifts this process's limit of open descriptors to the most it may have, since every large tensor
-/// on its way holds one. Returns the limit then in force. For programs, once at start.
-Result<std::size_t> raise_descriptor_limit();
 
 }  // namespace luna

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <cstddef>
+
+#include "common/base/status.h"
+#include "common/base/unique_fd.h"
+
+namespace luna {
+
+/// A second descriptor for the same open file, close-on-exec.
+Result<UniqueFd> duplicate(int fd);
+
+/// Lifts this process's limit of open descriptors to the most it may have, since every large tensor
+/// on its way holds one. Returns the limit then in force. For programs, once at start.
+Result<std::size_t> raise_descriptor_limit();
+
+}  // namespace luna
