@@ -19,7 +19,7 @@ class Preset:
     unet_batch: int
     pictures: int             # whose latents are computed once
     style_steps: int          # of each LoRA
-    small_steps: int          # of preview decoder and upscaler each
+    small_steps: int          # of the preview decoder
     seed: int = 7
     text_width: int = 48
     text_heads: int = 4
@@ -28,11 +28,12 @@ class Preset:
     concept_pictures: int = 256   # likewise, the embedding
     embedding_steps: int = 600
     upscaler_pictures: int = 160  # drawn at four times the size, kept in memory
+    upscaler_steps: int = 6000
     judge_steps: int = 3000
     judge_batch: int = 64
 
 
-CPU = Preset("cpu", 128, (32, 32, 64, 64), 8, 12000, 16, 4, 4000, (64, 96, 96), (True, True, False), 20000, 16, 40000,
+CPU = Preset("cpu", 128, (32, 32, 64, 64), 8, 9000, 16, 4, 4000, (64, 96, 96), (True, True, False), 20000, 16, 40000,
              1500, 3000)
 GPU = Preset("gpu", 256, (64, 64, 64, 64), 32, 20000, 64, 6, 4000, (64, 96, 96, 96), (True, True, True, False), 60000,
              128, 200000, 4000, 10000)

@@ -39,8 +39,18 @@ def save(state, path):
     os.replace(part, path)
 
 
+def append_log(folder, line):
+    with open(pathlib.Path(folder) / "log.jsonl", "a") as log:
+        log.write(json.dumps(line) + "\n")
+
+
 def seeded(*numbers):
     return numpy.random.default_rng(list(numbers))
+
+
+def same_start(seed, name):
+    """Call before a stage's modules are built: every worker starts from the same weights, whatever it did before."""
+    torch.manual_seed(int(seeded(seed, sum(name.encode())).integers(1 << 62)))
 
 
 class Stage:
@@ -116,13 +126,12 @@ class Stage:
             return
         line = {"stage": self.name, "step": self.step, "of": self.steps, "seconds": round(self.seconds),
                 **{key: round(figure, 5) for key, figure in figures.items()}}
-        with open(self.folder / "log.jsonl", "a") as log:
-            log.write(json.dumps(line) + "\n")
+        append_log(self.folder, line)
         print(line, flush=True)
 
 
 def finished(folder, name, steps):
-    """The average's weights of a finished stage (part → state), None while it is not."""
+    """The average's weights of a finished stage (part → state), None while it is not; of any stage with 0 steps."""
     path = pathlib.Path(folder) / f"{name}.pt"
     if not path.exists():
         return None

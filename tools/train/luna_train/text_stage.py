@@ -8,7 +8,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from . import scene as scenes
-from .stage import Stage
+from .stage import Stage, same_start
 from .text_encoder import TextEncoder
 from .tokens import tokenize, used_tokens
 
@@ -58,6 +58,7 @@ def text_loss(encoder, heads, rng, batch, device):
 
 
 def train_text(preset, folder, device, workers):
+    same_start(preset.seed, "text")
     encoder = make_text_encoder(preset).to(device)
     heads = Heads(preset.text_width).to(device)
     stage = Stage("text", folder, {"text": encoder, "heads": heads}, preset.text_steps, 2e-3, device, workers, preset.seed)

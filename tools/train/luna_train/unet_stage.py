@@ -8,7 +8,7 @@ import torch
 from . import drawing
 from . import scene as scenes
 from .diffusion import add_noise, alpha_bars, min_snr_weight
-from .stage import Stage, finished, save, seeded
+from .stage import Stage, finished, same_start, save, seeded
 from .text_stage import make_text_encoder
 from .tokens import tokenize
 from .unet import UNet
@@ -76,6 +76,7 @@ def denoising_loss(unet, text, latents, tokens, bars, autocast):
 
 
 def train_unet(preset, folder, device, workers, autocast):
+    same_start(preset.seed, "unet")
     unet, text = make_unet(preset).to(device), make_text_encoder(preset).to(device)
     text.load_state_dict(finished(folder, "text", preset.text_steps)["text"])
     stage = Stage("unet", folder, {"unet": unet, "text": text}, preset.unet_steps, 1e-3, device, workers, preset.seed,

@@ -6,7 +6,7 @@ from torch.nn import functional as F
 from . import drawing
 from . import scene as scenes
 from .autoencoder import Autoencoder
-from .stage import Stage, seeded
+from .stage import Stage, same_start, seeded
 
 STYLE_SHARES = (0.7, 0.15, 0.15)
 
@@ -56,6 +56,7 @@ def vae_loss(vae, pixels, progress, autocast):
 
 
 def train_vae(preset, folder, device, workers, autocast):
+    same_start(preset.seed, "vae")
     vae = make_autoencoder(preset).to(device)
     stage = Stage("vae", folder, {"vae": vae}, preset.vae_steps, 1.2e-3, device, workers, preset.seed, weight_decay=1e-4)
 
