@@ -10,6 +10,7 @@ constexpr const char* kFooter = R"(First steps:
   luna generate --prompt "a lighthouse"       a picture, luna.png
   luna models list                            the files below the model roots
   luna status                                 workers, models, jobs
+  luna top                                    the same, live, with rates
 
 Exit codes: 0 done; 1 failed, or a problem was found; 2 wrong arguments, bad request or file not found;
 3 no daemon answers; 130 interrupted (the daemon has been told).)";
@@ -25,6 +26,7 @@ std::unique_ptr<CLI::App> make_app(const Console& console, Action* action) {
   app->get_formatter()->column_width(26);
   add_generate_command(app.get(), console, action);
   add_status_command(app.get(), console, action);
+  add_top_command(app.get(), console, action);
   add_models_command(app.get(), console, action);
   add_workflow_command(app.get(), console, action);
   add_doctor_command(app.get(), console, action);

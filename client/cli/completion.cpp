@@ -91,7 +91,8 @@ std::string bash_script(const std::vector<Entry>& entries) {
   script += fmt::format("      {}) path=\"$path ${{COMP_WORDS[i]}}\" ;;\n", fmt::join(paths, "|"));
   script += "    esac\n  done\n  case \"$before\" in\n" + value_cases("    ") + "  esac\n";
   script +=
-      "  if [[ $word != -* && $before == --* && $before != --json && $before != --preload ]]; "
+      "  if [[ $word != -* && $before == --* && $before != --json && $before != --preload "
+      "&& $before != --once ]]; "
       "then\n"
       "    COMPREPLY=($(compgen -f -- \"$word\")); return\n  fi\n  case \"$path\" in\n";
   for (const Entry& entry : entries) {

@@ -36,7 +36,9 @@ json to_json(const WorkflowInfo& workflow) {
           {"ttl_seconds", workflow.ttl_seconds},
           {"seconds_left", workflow.seconds_left},
           {"calls", workflow.calls},
-          {"calls_running", workflow.calls_running}};
+          {"calls_running", workflow.calls_running},
+          {"model_bytes", workflow.model_bytes},
+          {"tensor_bytes", workflow.tensor_bytes}};
 }
 
 json to_json(const WorkerInfo& worker) {
@@ -63,9 +65,37 @@ json to_json(const WorkerInfo& worker) {
           {"jobs_done", report.jobs_done},
           {"jobs_failed", report.jobs_failed},
           {"jobs_cancelled", report.jobs_cancelled},
+          {"seconds_in_queue", report.seconds_in_queue},
+          {"step_in_progress_ms", report.step_in_progress_ms},
+          {"device_name", report.device},
           {"resident_bytes", report.resident_bytes},
+          {"peak_resident_bytes", report.peak_resident_bytes},
+          {"memory", report.memory},
           {"forwards", forwards},
           {"models", to_json_list(report.models)}};
+}
+
+json to_json(const QueueInfo& queue) {
+  return {{"workflow", queue.workflow},
+          {"priority", priority_name(queue.priority)},
+          {"jobs", queue.jobs},
+          {"oldest_wait_seconds", queue.oldest_wait_seconds}};
+}
+
+json to_json(const StatusRates& rates) {
+  json workers = json::array();
+  for (const auto& [id, own] : rates.workers) {
+    workers.push_back({{"id", id.value},
+                       {"forwards_per_second", own.forwards_per_second},
+                       {"rows_per_second", own.rows_per_second},
+                       {"busy", own.busy}});
+  }
+  return {{"seconds", rates.seconds},
+          {"jobs_per_second", rates.jobs_per_second},
+          {"forwards_per_second", rates.forwards_per_second},
+          {"rows_per_second", rates.rows_per_second},
+          {"busy", rates.busy},
+          {"workers", workers}};
 }
 
 json to_json(const StatusInfo& status) {
@@ -80,6 +110,9 @@ json to_json(const StatusInfo& status) {
           {"sessions", status.sessions},
           {"resident_tensors", status.resident_tensors},
           {"resident_bytes", status.resident_bytes},
+          {"host_copies", status.host_copies},
+          {"host_copy_bytes", status.host_copy_bytes},
+          {"queues", to_json_list(status.queues)},
           {"jobs",
            {{"accepted", jobs.accepted},
             {"done", jobs.done},

@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "client/cli/status_rates.h"
 #include "common/types/info.h"
 
 namespace luna::client {
@@ -11,7 +12,9 @@ nlohmann::json to_json(const LoadedModel& model);
 nlohmann::json to_json(const ModelFileInfo& file);
 nlohmann::json to_json(const WorkflowInfo& workflow);
 nlohmann::json to_json(const WorkerInfo& worker);
+nlohmann::json to_json(const QueueInfo& queue);
 nlohmann::json to_json(const StatusInfo& status);
+nlohmann::json to_json(const StatusRates& rates);
 
 template <class T>
 nlohmann::json to_json_list(const std::vector<T>& items) {

@@ -49,7 +49,7 @@ void Interrupt::watch() {
       say("\n");
       ::_exit(kExitInterrupted);
     }
-    say("\ncancelling; Ctrl-C again leaves at once\n");
+    if (!silent_) say("\ncancelling; Ctrl-C again leaves at once\n");
     stop_.request_stop();
   }
 }

@@ -19,12 +19,18 @@ class Interrupt {
   std::stop_token token() const { return stop_.get_token(); }
   /// From here on the first signal only requests a stop.
   void make_cancellable() { cancellable_ = true; }
+  /// The same, and nothing is said about it.
+  void make_stoppable() {
+    silent_ = true;
+    cancellable_ = true;
+  }
 
  private:
   void watch();
 
   std::stop_source stop_;
   std::atomic<bool> cancellable_ = false;
+  std::atomic<bool> silent_ = false;
   int signals_ = -1;
   int end_ = -1;
   std::thread thread_;

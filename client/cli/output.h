@@ -16,10 +16,14 @@ struct Console {
   std::ostream* out = nullptr;  ///< results
   std::ostream* err = nullptr;  ///< progress, notes, errors
   bool err_is_terminal = false;
+  bool out_is_terminal = false;
+  int terminal = -1;  ///< descriptor of the terminal that keys come from; -1: none
   std::function<Result<std::unique_ptr<Client>>(const ClientOptions&)> connect;
   std::stop_token stop;  ///< requested by Ctrl-C once that only cancels
   /// From here on the first Ctrl-C requests a stop instead of ending the process.
   std::function<void()> on_cancellable = [] {};
+  /// The same for a command that has something to put in order, but nothing to cancel.
+  std::function<void()> on_stoppable = [] {};
 };
 
 /// What a person can do about a failure; empty when there is nothing to say.

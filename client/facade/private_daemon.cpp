@@ -170,7 +170,8 @@ bool is_program(const fs::path& path) {
 }  // namespace
 
 std::vector<std::string> private_daemon_arguments(const std::string& socket) {
-  return {"--address", "unix:" + socket, "--listen", "none", "--idle-exit", "60"};
+  return {"--address", "unix:" + socket, "--listen",    "none",
+          "--metrics", "none",           "--idle-exit", "60"};
 }
 
 Result<std::string> find_daemon_program(const fs::path& here) {

@@ -28,18 +28,6 @@ std::shared_ptr<grpc::Channel> channel_to(const std::string& address) {
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
 }
 
-const char* priority_text(Priority priority) {
-  switch (priority) {
-    case Priority::kInteractive:
-      return "interactive";
-    case Priority::kBulk:
-      return "bulk";
-    case Priority::kNormal:
-      break;
-  }
-  return "normal";
-}
-
 Status check_workflow_id(const std::string& id) {
   const auto allowed = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
@@ -90,7 +78,7 @@ Status Connection::prepare(grpc::ClientContext& context, const CallOptions& opti
   }
   if (!options.workflow_id.empty()) context.AddMetadata("luna-workflow-id", options.workflow_id);
   context.AddMetadata("luna-session-id", session_id_);
-  context.AddMetadata("luna-priority", priority_text(options.priority));
+  context.AddMetadata("luna-priority", std::string(priority_name(options.priority)));
   return {};
 }
 

@@ -34,16 +34,21 @@ struct Config {
     std::uint64_t memory_budget_mib = 0;
   };
   std::vector<Pool> pools = {Pool{}};
+  struct Memory {
+    std::uint64_t host_copies_mib = 0;  ///< 0: half of the machine's memory
+  } memory;
   struct Supervision {
     std::string worker_program;  ///< "" : luna-worker beside lunad
     std::uint32_t heartbeat_ms = 500;
     std::uint32_t heartbeat_timeout_ms = 10000;
+    std::uint32_t step_timeout_ms = 600000;  ///< 0: never
     std::uint32_t start_timeout_ms = 120000;
     std::uint32_t backoff_first_ms = 100;
     std::uint32_t backoff_max_ms = 10000;
     std::uint32_t crash_loop_limit =
         10;  ///< deaths within crash_loop_seconds after which a worker stays down
     std::uint32_t crash_loop_seconds = 60;
+    std::uint32_t poison_minutes = 60;
   } supervision;
   struct Limits {
     std::uint32_t queue_per_workflow = 256;
@@ -60,6 +65,9 @@ struct Config {
     std::uint32_t default_ttl_seconds = 3600;
     std::uint32_t max_attempts = 3;
   } limits;
+  struct Metrics {
+    std::string listen;  ///< "" : off
+  } metrics;
   struct Log {
     std::string level = "info";
     std::string file;  ///< "" : stderr

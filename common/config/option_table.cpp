@@ -51,6 +51,14 @@ const std::vector<Option<Config::Pool>>& pool_options() {
   return kOptions;
 }
 
+const std::vector<Option<Config::Memory>>& memory_options() {
+  using S = Config::Memory;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "host_copies_mib", .field = &S::host_copies_mib, .max = kTebi >> 20},
+  };
+  return kOptions;
+}
+
 const std::vector<Option<Config::Supervision>>& supervision_options() {
   using S = Config::Supervision;
   using Text = Option<S>::Text;
@@ -61,11 +69,13 @@ const std::vector<Option<Config::Supervision>>& supervision_options() {
        .field = &S::heartbeat_timeout_ms,
        .min = 100,
        .max = kHourMs},
+      {.name = "step_timeout_ms", .field = &S::step_timeout_ms, .max = 24 * kHourMs},
       {.name = "start_timeout_ms", .field = &S::start_timeout_ms, .min = 100, .max = kHourMs},
       {.name = "backoff_first_ms", .field = &S::backoff_first_ms, .min = 1, .max = kHourMs},
       {.name = "backoff_max_ms", .field = &S::backoff_max_ms, .min = 1, .max = kHourMs},
       {.name = "crash_loop_limit", .field = &S::crash_loop_limit, .min = 1, .max = 1000},
       {.name = "crash_loop_seconds", .field = &S::crash_loop_seconds, .min = 1, .max = kDay},
+      {.name = "poison_minutes", .field = &S::poison_minutes, .min = 1, .max = 7 * 24 * 60},
   };
   return kOptions;
 }
@@ -92,6 +102,14 @@ const std::vector<Option<Config::Limits>>& limits_options() {
        .min = 1,
        .max = 365 * kDay},
       {.name = "max_attempts", .field = &S::max_attempts, .min = 1, .max = 100},
+  };
+  return kOptions;
+}
+
+const std::vector<Option<Config::Metrics>>& metrics_options() {
+  using S = Config::Metrics;
+  static const std::vector<Option<S>> kOptions = {
+      {.name = "listen", .field = &S::listen},
   };
   return kOptions;
 }

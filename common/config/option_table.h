@@ -32,8 +32,10 @@ struct Option {
 const std::vector<Option<Config::Server>>& server_options();
 const std::vector<Option<Config::Models>>& models_options();
 const std::vector<Option<Config::Pool>>& pool_options();
+const std::vector<Option<Config::Memory>>& memory_options();
 const std::vector<Option<Config::Supervision>>& supervision_options();
 const std::vector<Option<Config::Limits>>& limits_options();
+const std::vector<Option<Config::Metrics>>& metrics_options();
 const std::vector<Option<Config::Log>>& log_options();
 
 /// Calls visit(name, section, options) for every table of the file that stands alone ([server]
@@ -43,8 +45,10 @@ template <class ConfigT, class Visit>
 void for_each_section(ConfigT& config, Visit&& visit) {
   visit(std::string_view("server"), config.server, server_options());
   visit(std::string_view("models"), config.models, models_options());
+  visit(std::string_view("memory"), config.memory, memory_options());
   visit(std::string_view("supervision"), config.supervision, supervision_options());
   visit(std::string_view("limits"), config.limits, limits_options());
+  visit(std::string_view("metrics"), config.metrics, metrics_options());
   visit(std::string_view("log"), config.log, log_options());
 }
 inline constexpr std::string_view kPoolSection = "pool";

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/strong_id.h"
+#include "common/types/job.h"
 #include "common/types/model.h"
 #include "common/types/report.h"
 
@@ -27,6 +28,9 @@ struct WorkflowInfo {
   std::uint32_t seconds_left = 0;
   std::uint64_t calls = 0;
   std::uint32_t calls_running = 0;
+  std::uint64_t model_bytes = 0;  ///< of its models' copies on all workers; a shared one counts for
+                                  ///< every workflow that uses it
+  std::uint64_t tensor_bytes = 0;  ///< of tensors that its calls keep on the server
 };
 struct ModelFileInfo {
   std::string folder, file;
@@ -51,6 +55,13 @@ struct JobTotals {
   std::uint64_t accepted = 0, done = 0, failed = 0, cancelled = 0, refused = 0, rerun = 0,
                 running = 0, queued = 0;
 };
+/// Clients' jobs of one workflow and priority that wait for a worker.
+struct QueueInfo {
+  std::string workflow;  ///< "" for calls about files, which need none
+  Priority priority = Priority::kNormal;
+  std::uint64_t jobs = 0;
+  double oldest_wait_seconds = 0;  ///< since the oldest was admitted, runs on dead workers included
+};
 struct StatusInfo {
   std::string version;
   double uptime_seconds = 0;
@@ -58,8 +69,10 @@ struct StatusInfo {
   std::vector<WorkflowInfo> workflows;
   std::vector<WorkerInfo> workers;
   JobTotals jobs;
+  std::vector<QueueInfo> queues;  ///< by priority, then workflow; none is empty
   std::uint32_t sessions = 0;
   std::uint64_t resident_tensors = 0, resident_bytes = 0;
+  std::uint64_t host_copies = 0, host_copy_bytes = 0;  ///< of weights, shared by all workers
   std::vector<EventInfo> events;
 };
 

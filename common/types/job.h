@@ -1,7 +1,9 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -102,6 +104,8 @@ using JobReply =
 std::string_view job_kind(const JobRequest& request);
 
 enum class Priority : std::uint8_t { kInteractive = 0, kNormal = 1, kBulk = 2 };
+std::string_view priority_name(Priority priority);  ///< "interactive", "normal", "bulk"
+std::optional<Priority> priority_from_name(std::string_view name);
 
 /// One unit of work for a worker: self-contained, a pure function of its content, hence safe to run
 /// again.

@@ -31,6 +31,9 @@ struct WorkerReport {
   std::vector<LoadedModel> models;
   std::uint64_t resident_bytes = 0;       ///< of the process (RSS) on CPU, of the device on a GPU
   std::uint64_t step_in_progress_ms = 0;  ///< how long the forward now running has taken
+  std::uint64_t peak_resident_bytes = 0;  ///< the largest resident_bytes since the start
+  std::map<std::string, std::uint64_t>
+      memory;  ///< bytes by kind, of what is counted: "weights", of loaded models on the device
 };
 
 }  // namespace luna

@@ -181,6 +181,8 @@ void to_wire(const WorkflowInfo& workflow, v1::Workflow* out) {
   out->set_calls(workflow.calls);
   out->set_calls_running(workflow.calls_running);
   slots_to_wire(workflow.models.slots, out->mutable_resolved());
+  out->set_model_bytes(workflow.model_bytes);
+  out->set_tensor_bytes(workflow.tensor_bytes);
 }
 
 Result<WorkflowInfo> from_wire(v1::Workflow& message, const FieldPath& path) {
@@ -196,6 +198,8 @@ Result<WorkflowInfo> from_wire(v1::Workflow& message, const FieldPath& path) {
   workflow.calls_running = message.calls_running();
   LUNA_ASSIGN_OR_RETURN(workflow.models.slots,
                         slots_from_wire(*message.mutable_resolved(), "resolved", path));
+  workflow.model_bytes = message.model_bytes();
+  workflow.tensor_bytes = message.tensor_bytes();
   return workflow;
 }
 

@@ -49,6 +49,25 @@ JobTotals totals_from_wire(const v1::JobCounters& message) {
           .queued = message.queued()};
 }
 
+void to_wire(const QueueInfo& queue, v1::QueueStatus* out) {
+  out->set_workflow_id(queue.workflow);
+  out->set_priority(std::string(priority_name(queue.priority)));
+  out->set_jobs(queue.jobs);
+  out->set_oldest_wait_seconds(queue.oldest_wait_seconds);
+}
+
+Result<QueueInfo> queue_from_wire(v1::QueueStatus& message, const FieldPath& path) {
+  const auto priority = priority_from_name(message.priority());
+  if (!priority) {
+    return path.field("priority")
+        .invalid("expected interactive, normal or bulk, found '{}'", message.priority());
+  }
+  return QueueInfo{.workflow = std::move(*message.mutable_workflow_id()),
+                   .priority = *priority,
+                   .jobs = message.jobs(),
+                   .oldest_wait_seconds = message.oldest_wait_seconds()};
+}
+
 }  // namespace
 
 void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
@@ -75,6 +94,8 @@ void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
   out->set_seconds_in_queue(worker.report.seconds_in_queue);
   out->set_step_in_progress_ms(worker.report.step_in_progress_ms);
   out->set_device_name(worker.report.device);
+  out->set_peak_resident_bytes(worker.report.peak_resident_bytes);
+  for (const auto& [kind, bytes] : worker.report.memory) (*out->mutable_memory())[kind] = bytes;
 }
 
 Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
@@ -106,6 +127,8 @@ Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
   }
   report.resident_bytes = message.resident_bytes();
   report.step_in_progress_ms = message.step_in_progress_ms();
+  report.peak_resident_bytes = message.peak_resident_bytes();
+  report.memory.insert(message.memory().begin(), message.memory().end());
   return worker;
 }
 
@@ -119,11 +142,14 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   out->set_sessions(status.sessions);
   out->mutable_tensors()->set_tensors(status.resident_tensors);
   out->mutable_tensors()->set_bytes(status.resident_bytes);
+  out->mutable_host_copies()->set_copies(status.host_copies);
+  out->mutable_host_copies()->set_bytes(status.host_copy_bytes);
   for (const EventInfo& event : status.events) {
     v1::Event* message = out->add_events();
     message->set_time(event.unix_time);
     message->set_text(to_utf8(event.text));  // may quote a file's name
   }
+  for (const QueueInfo& queue : status.queues) to_wire(queue, out->add_queues());
 }
 
 Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& path) {
@@ -145,8 +171,15 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
   status.sessions = message.sessions();
   status.resident_tensors = message.tensors().tensors();
   status.resident_bytes = message.tensors().bytes();
+  status.host_copies = message.host_copies().copies();
+  status.host_copy_bytes = message.host_copies().bytes();
   for (v1::Event& event : *message.mutable_events()) {
     status.events.push_back({event.time(), std::move(*event.mutable_text())});
+  }
+  for (int i = 0; i < message.queues_size(); ++i) {
+    const FieldPath queue_path = path.item("queues", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(status.queues.emplace_back(),
+                          queue_from_wire(*message.mutable_queues(i), queue_path));
   }
   return status;
 }

@@ -1,5 +1,6 @@
 #include "daemon/front/command_line.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <optional>
@@ -9,6 +10,7 @@
 #include <CLI/CLI.hpp>
 
 #include "common/config/config_paths.h"
+#include "common/config/option_table.h"
 #include "common/config/version.h"
 
 namespace luna::front {
@@ -28,12 +30,31 @@ Exit codes:
   4  another lunad has the socket)";
 
 struct Options {
-  std::string config, address, log_level;
-  std::optional<std::string> listen;
+  std::string config, log_level;
+  std::optional<std::string> address, listen, metrics;
   std::vector<std::string> model_roots;
   std::optional<std::uint32_t> idle_exit;
   bool print_config = false;
 };
+
+/// INVALID_ARGUMENT for an empty path, and for a relative one when the current folder is gone.
+Result<std::string> absolute_path(const char* option, const std::string& path) {
+  std::error_code failure;
+  const std::filesystem::path absolute = std::filesystem::absolute(path, failure);
+  if (failure) {
+    return error(StatusCode::kInvalidArgument, "{} must be a path, found '{}': {}", option, path,
+                 failure.message());
+  }
+  return absolute.lexically_normal().string();
+}
+
+/// What a file may hold as [server] idle_exit_seconds.
+CLI::Range idle_exit_range() {
+  const auto& options = server_options();
+  const auto option =
+      std::ranges::find(options, "idle_exit_seconds", &Option<Config::Server>::name);
+  return CLI::Range(option->min, option->max);
+}
 
 Result<Config> configuration(const Options& options) {
   LUNA_ASSIGN_OR_RETURN(const std::optional<std::string> file, find_config(options.config));
@@ -41,17 +62,20 @@ Result<Config> configuration(const Options& options) {
   if (file) {
     LUNA_ASSIGN_OR_RETURN(config, load_config(*file));
   }
-  if (!options.address.empty()) {
-    if (!options.address.starts_with("unix:") || options.address.size() == 5) {
+  if (options.address) {
+    if (!options.address->starts_with("unix:") || options.address->size() == 5) {
       return error(StatusCode::kInvalidArgument,
                    "--address must be unix:PATH, found '{}' (TCP is --listen HOST:PORT)",
-                   options.address);
+                   *options.address);
     }
-    config.server.unix_socket = std::filesystem::absolute(options.address.substr(5)).string();
+    LUNA_ASSIGN_OR_RETURN(config.server.unix_socket,
+                          absolute_path("--address", options.address->substr(5)));
   }
   if (options.listen) config.server.listen = *options.listen == "none" ? "" : *options.listen;
+  if (options.metrics) config.metrics.listen = *options.metrics == "none" ? "" : *options.metrics;
   for (const std::string& root : options.model_roots) {
-    config.models.roots.push_back(std::filesystem::absolute(root).lexically_normal().string());
+    LUNA_ASSIGN_OR_RETURN(std::string folder, absolute_path("--model-root", root));
+    config.models.roots.push_back(std::move(folder));
   }
   if (options.idle_exit) config.server.idle_exit_seconds = *options.idle_exit;
   if (!options.log_level.empty()) config.log.level = options.log_level;
@@ -69,13 +93,17 @@ std::variant<Config, ExitCode> read_command_line(int argc, const char* const* ar
   app.add_option("--config", options.config, "Configuration file")->type_name("FILE");
   app.add_option("--address", options.address, "Socket of local clients")->type_name("unix:PATH");
   app.add_option("--listen", options.listen, "TCP address, or none")->type_name("HOST:PORT");
+  app.add_option("--metrics", options.metrics, "HTTP address of Prometheus metrics, or none")
+      ->type_name("HOST:PORT");
   app.add_option("--model-root", options.model_roots,
                  "Folder in ComfyUI's layout; may be given again, adds to [models] roots")
       ->type_name("FOLDER")
       ->expected(1)
-      ->take_all();
+      ->take_all()
+      ->allow_extra_args(false);
   app.add_option("--idle-exit", options.idle_exit, "End after so long without a client; 0: never")
-      ->type_name("SECONDS");
+      ->type_name("SECONDS")
+      ->check(idle_exit_range());
   app.add_option("--log-level", options.log_level, "How much is logged")
       ->check(CLI::IsMember({"trace", "debug", "info", "warn", "error", "off"}));
   app.add_flag("--print-config", options.print_config, "Print the configuration in force, and end");

@@ -9,6 +9,7 @@
 #include "common/log/log.h"
 #include "daemon/front/core/model_roots.h"
 #include "daemon/front/dispatch/link_port.h"
+#include "daemon/front/dispatch/request_fingerprint.h"
 
 namespace luna::front {
 namespace {
@@ -22,13 +23,14 @@ constexpr std::chrono::seconds kWorkerStopTime{5};
 
 FrontDaemon::FrontDaemon(std::shared_ptr<const Config> config)
     : config_(std::move(config)),
-      core_(config_),
+      core_(config_, {}, request_fingerprint),
       signals_(io_, SIGTERM, SIGINT),
       tick_timer_(io_),
       drain_timer_(io_) {}
 
 FrontDaemon::~FrontDaemon() {
   if (closing_.joinable()) closing_.join();
+  metrics_.reset();
   api_.reset();
   supervisor_.reset();
 }
@@ -36,6 +38,10 @@ FrontDaemon::~FrontDaemon() {
 Status FrontDaemon::start() {
   LUNA_ASSIGN_OR_RETURN(const ModelRoots roots, ModelRoots::open(config_->models));
   LUNA_ASSIGN_OR_RETURN(api_, ApiServer::start(core_, *config_, config_->server.unix_socket));
+  if (!config_->metrics.listen.empty()) {
+    LUNA_ASSIGN_OR_RETURN(
+        metrics_, MetricsServer::start(config_->metrics.listen, [this] { return core_.status(); }));
+  }
   auto& log = log::logger("front");
   if (roots.empty()) log.warn("no model roots: only local clients can name files, by full path");
   if (config_->models.clip_vocabulary.empty()) {
@@ -52,6 +58,7 @@ Status FrontDaemon::start() {
   LUNA_RETURN_IF_ERROR(supervisor_->start());
   log.info("lunad {} serves on unix:{}{}", kVersion, config_->server.unix_socket,
            config_->server.listen.empty() ? "" : " and " + config_->server.listen);
+  if (metrics_) log.info("metrics at http://{}/metrics", config_->metrics.listen);
   return {};
 }
 
@@ -121,6 +128,7 @@ void FrontDaemon::close_api(bool all_ended) {
   closing_ = std::thread([this, patience = all_ended ? kReplyTime : std::chrono::seconds(0)] {
     api_->shutdown(Deadline::after(patience));
     boost::asio::post(io_, [this] { stop_workers(); });
+    metrics_.reset();  // its HTTP server takes up to two seconds to end; the workers take theirs
   });
 }
 

@@ -11,6 +11,7 @@
 #include "daemon/front/api/server.h"
 #include "daemon/front/core/front_core.h"
 #include "daemon/front/exit_code.h"
+#include "daemon/front/metrics/metrics_server.h"
 #include "daemon/front/supervisor/supervisor.h"
 
 namespace luna::front {
@@ -45,6 +46,7 @@ class FrontDaemon {
   FrontCore core_;
   std::unique_ptr<Supervisor> supervisor_;
   std::unique_ptr<ApiServer> api_;
+  std::unique_ptr<MetricsServer> metrics_;  ///< null when [metrics] listen is ""
   boost::asio::signal_set signals_;
   boost::asio::steady_timer tick_timer_;
   boost::asio::steady_timer drain_timer_;

@@ -17,8 +17,8 @@ std::string environment(const char* name) {
   return value ? value : "";
 }
 
-std::string find_vocabulary() {
-  std::vector<fs::path> candidates = {fs::path(program_folder()) / "../share/luna/clip_merges.txt"};
+std::string find_vocabulary(const std::string& folder) {
+  std::vector<fs::path> candidates = {fs::path(folder) / "../share/luna/clip_merges.txt"};
   if (const std::string share = environment("LUNA_SHARE"); !share.empty()) {
     candidates.push_back(fs::path(share) / "clip_merges.txt");
   }
@@ -45,12 +45,13 @@ std::string default_socket() {
   return fmt::format("/tmp/luna-{}/lunad.sock", ::getuid());
 }
 
-Config with_installed_paths(Config config) {
+Config with_installed_paths(Config config, const std::string& folder) {
   if (config.server.unix_socket.empty()) config.server.unix_socket = default_socket();
   if (config.supervision.worker_program.empty()) {
-    config.supervision.worker_program = program_folder() + "/luna-worker";
+    config.supervision.worker_program = folder + "/luna-worker";
   }
-  if (config.models.clip_vocabulary.empty()) config.models.clip_vocabulary = find_vocabulary();
+  if (config.models.clip_vocabulary.empty())
+    config.models.clip_vocabulary = find_vocabulary(folder);
   return config;
 }
 

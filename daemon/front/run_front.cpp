@@ -30,7 +30,8 @@ ExitCode serve(Config config) {
   if (const auto limit = raise_descriptor_limit(); !limit.ok()) {
     log::logger("front").warn("{}", limit.status().message());
   }
-  FrontDaemon daemon(std::make_shared<const Config>(with_installed_paths(std::move(config))));
+  FrontDaemon daemon(
+      std::make_shared<const Config>(with_installed_paths(std::move(config), program_folder())));
   if (Status status = daemon.start(); !status.ok()) return give_up(status);
   return daemon.run();
 }

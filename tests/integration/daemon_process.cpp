@@ -4,15 +4,14 @@
 #include <fstream>
 #include <sstream>
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include "tests/support/http_get.h"
 
 extern char** environ;
 
@@ -61,18 +60,6 @@ int wait_with_limit(pid_t pid, std::chrono::milliseconds limit) {
   int status = -1;
   const bool ended = wait_until([&] { return waitpid(pid, &status, WNOHANG) == pid; }, limit);
   return ended ? exit_status(status) : -1;
-}
-
-int free_port() {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof(address);
-  bind(fd, reinterpret_cast<sockaddr*>(&address), size);
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size);
-  close(fd);
-  return ntohs(address.sin_port);
 }
 
 /// Numbers of all processes, from /proc.

@@ -49,9 +49,8 @@ Status check_id(std::string_view name, std::string_view value) {
 }
 
 Result<Priority> priority_of(std::string_view value) {
-  if (value.empty() || value == "normal") return Priority::kNormal;
-  if (value == "interactive") return Priority::kInteractive;
-  if (value == "bulk") return Priority::kBulk;
+  if (value.empty()) return Priority::kNormal;
+  if (const auto priority = priority_from_name(value)) return *priority;
   return error(StatusCode::kInvalidArgument,
                "metadata luna-priority: expected interactive, normal or bulk, found '{}'",
                value.substr(0, 64));

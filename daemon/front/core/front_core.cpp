@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "common/config/version.h"
+#include "common/log/log.h"
 #include "daemon/front/core/deferred.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
@@ -13,10 +14,14 @@
 namespace luna::front {
 namespace {
 
-/// The list as clients see it: with the hashes of what was loaded meanwhile.
+/// The list as clients see it: with the hashes and sizes of what was loaded meanwhile.
 std::vector<WorkflowInfo> workflows_of(const FrontState& state) {
   std::vector<WorkflowInfo> workflows = state.workflows.list(state.clock());
   for (WorkflowInfo& workflow : workflows) {
+    for (const auto& [slot, model] : workflow.models.slots) {
+      workflow.model_bytes += state.workers.loaded_bytes(model.path, slot);
+    }
+    workflow.tensor_bytes = state.sessions.bytes_of_workflow(workflow.id);
     for (ComponentInfo& component : workflow.components) {
       const auto model = workflow.models.slots.find(component.slot);
       if (model == workflow.models.slots.end()) continue;
@@ -29,19 +34,24 @@ std::vector<WorkflowInfo> workflows_of(const FrontState& state) {
 }  // namespace
 
 struct FrontCore::Impl {
-  Impl(std::shared_ptr<const Config> config, ModelRoots roots, Clock clock)
-      : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock))),
+  Impl(std::shared_ptr<const Config> config, ModelRoots roots, Clock clock,
+       Fingerprinter fingerprint)
+      : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
+                                           std::move(fingerprint))),
         flow(std::make_shared<JobFlow>(state)) {}
 
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
 };
 
-FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock) {
+FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock, Fingerprinter fingerprint) {
   if (!clock) clock = [] { return std::chrono::steady_clock::now(); };
+  if (!fingerprint) {
+    fingerprint = [](const Job& job) { return fmt::format("job {}", job.id.value); };
+  }
   Result<ModelRoots> roots = ModelRoots::open(config->models);
   impl_ = std::make_unique<Impl>(std::move(config), roots.ok() ? *roots : ModelRoots(),
-                                 std::move(clock));
+                                 std::move(clock), std::move(fingerprint));
   if (!roots.ok()) add_event(roots.status().message());
 }
 
@@ -130,7 +140,9 @@ Result<std::uint64_t> FrontCore::free_tensors(const Caller& caller,
 // --- workers ---
 
 void FrontCore::worker_starting(WorkerId id, std::string pool, std::int64_t pid) {
+  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
+  impl_->flow->requeue_orphans(id, after);
   impl_->state->events.add(fmt::format("worker {} of pool {} starts, pid {}", id.value, pool, pid));
   impl_->state->workers.starting(id, std::move(pool), pid, impl_->state->clock());
 }
@@ -139,6 +151,7 @@ void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string devic
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->events.add(fmt::format("worker {} is ready: {}", port->id().value, device));
+  impl_->flow->requeue_orphans(port->id(), after);
   impl_->state->workers.ready(std::move(port), std::move(device), impl_->state->clock());
   impl_->flow->dispatch(after);
 }
@@ -147,20 +160,33 @@ void FrontCore::worker_report(WorkerId id, WorkerReport report) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   if (impl_->state->workers.report(id, std::move(report), impl_->state->clock())) {
+    impl_->flow->requeue_orphans(id, after);
     impl_->flow->dispatch(after);
   }
 }
 
-void FrontCore::worker_gone(WorkerId id, std::string why, bool will_restart) {
+bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
+  return impl_->flow->worker_gone(id, end);
+}
+
+void FrontCore::worker_given_up(WorkerId id) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   FrontState& state = *impl_->state;
-  const std::uint32_t handed_back = state.workers.gone(id, why, will_restart, state.draining);
-  state.events.add(
-      fmt::format("worker {} is gone: {}; {}{}", id.value, why,
-                  will_restart ? "it is started again" : "it stays down",
-                  handed_back > 0 ? fmt::format("; {} jobs were running on it", handed_back) : ""));
+  state.workers.given_up(id, state.draining);
+  state.events.add(fmt::format("worker {} stays down", id.value));
   impl_->flow->dispatch(after);
+}
+
+std::optional<HostWeights> FrontCore::find_weights(const ComponentSource& source) {
+  std::lock_guard lock(impl_->state->mutex);
+  return impl_->state->host_shelf.find(source);
+}
+
+void FrontCore::keep_weights(const ComponentSource& source, HostWeights weights) {
+  std::lock_guard lock(impl_->state->mutex);
+  const Status kept = impl_->state->host_shelf.keep(source, std::move(weights));
+  if (!kept.ok()) log::logger("core").warn("no host copy was kept: {}", kept.message());
 }
 
 void FrontCore::add_event(std::string text) {
@@ -180,9 +206,12 @@ StatusInfo FrontCore::status() const {
   info.workflows = workflows_of(state);
   info.workers = state.workers.list(state.clock());
   info.jobs = state.jobs.totals();
+  info.queues = state.jobs.queues(state.clock());
   info.sessions = static_cast<std::uint32_t>(state.sessions.sessions());
   info.resident_tensors = state.sessions.tensors();
   info.resident_bytes = state.sessions.bytes();
+  info.host_copies = state.host_shelf.copies();
+  info.host_copy_bytes = state.host_shelf.bytes();
   info.events = state.events.events();
   return info;
 }
@@ -206,6 +235,7 @@ void FrontCore::tick() {
   for (const std::string& id : state.workflows.expire(state.clock())) {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
   }
+  state.poison.expire(state.clock());
   impl_->flow->end_overdue(after);
 }
 

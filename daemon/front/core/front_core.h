@@ -3,14 +3,18 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/config/config.h"
+#include "common/types/host_weights.h"
 #include "common/types/info.h"
 #include "common/types/job.h"
 #include "daemon/front/core/caller.h"
 #include "daemon/front/core/clock.h"
+#include "daemon/front/core/fingerprint.h"
+#include "daemon/front/core/worker_end.h"
 #include "daemon/front/core/worker_port.h"
 
 namespace luna::front {
@@ -23,8 +27,10 @@ class FrontCore {
  public:
   /// `clock` is for tests: leases and ages follow it (deadlines follow the machine's own). Roots
   /// that cannot be opened leave the core without any and an event that says so; ModelRoots::open
-  /// tells beforehand.
-  explicit FrontCore(std::shared_ptr<const Config> config, Clock clock = {});
+  /// tells beforehand. Without a `fingerprint` a poison request is known by its job alone, and
+  /// begins anew when a client sends it again.
+  explicit FrontCore(std::shared_ptr<const Config> config, Clock clock = {},
+                     Fingerprinter fingerprint = {});
   ~FrontCore();
 
   // --- workflows ---
@@ -42,8 +48,8 @@ class FrontCore {
   /// Admits and routes a job of the caller's workflow. Resident tensors in the request are resolved
   /// here (NOT_FOUND, PERMISSION_DENIED); with `keep`, tensors of the reply become resident ones of
   /// the session. A refusal (RESOURCE_EXHAUSTED with a retry hint, unknown workflow, draining,
-  /// deadline in the past, invalid shapes) comes through on_done too. Re-run up to three times when
-  /// a worker dies.
+  /// deadline in the past, invalid shapes, a request that has ended two workers) comes through
+  /// on_done too. Run again when a worker dies, three attempts in all.
   JobId submit(const Caller& caller, JobRequest request, JobEvents events);
   /// Harmless for a job that is done.
   void cancel(JobId job);
@@ -68,10 +74,19 @@ class FrontCore {
   void worker_starting(WorkerId id, std::string pool, std::int64_t pid);
   void worker_ready(std::shared_ptr<WorkerPort> port, std::string device);
   void worker_report(WorkerId id, WorkerReport report);
-  /// The worker is gone; `why` is for people ("killed by signal 9"). Its jobs answer UNAVAILABLE
-  /// through the port and are queued again.
-  void worker_gone(WorkerId id, std::string why, bool will_restart);
+  /// The worker is gone, and its jobs have answered UNAVAILABLE through the port. That alone leaves
+  /// them waiting: only what is said here, or a sign of life (worker_report, worker_starting),
+  /// decides whether they are run again, alone, or refused. True when a request is convicted of
+  /// this death, which is then none of the worker's faults. Until worker_given_up() it is taken to
+  /// be started again.
+  bool worker_gone(WorkerId id, const WorkerEnd& end);
+  /// It stays down.
+  void worker_given_up(WorkerId id);
   void add_event(std::string text);
+  /// The host copy of a component, for a worker that would read it otherwise.
+  std::optional<HostWeights> find_weights(const ComponentSource& source);
+  /// A worker read these. Refusals are of no consequence and logged.
+  void keep_weights(const ComponentSource& source, HostWeights weights);
 
   // --- life ---
   StatusInfo status() const;

@@ -10,37 +10,48 @@
 #include "common/config/config.h"
 #include "daemon/front/core/clock.h"
 #include "daemon/front/core/event_log.h"
+#include "daemon/front/core/fingerprint.h"
+#include "daemon/front/core/host_shelf.h"
 #include "daemon/front/core/inspection_cache.h"
 #include "daemon/front/core/job_table.h"
 #include "daemon/front/core/model_roots.h"
+#include "daemon/front/core/poison_table.h"
 #include "daemon/front/core/session_table.h"
 #include "daemon/front/core/worker_table.h"
 #include "daemon/front/core/workflow_registry.h"
 
 namespace luna::front {
 
-/// Everything that the front knows. `config`, `roots` and `clock` never change; the rest is read
-/// and written under `mutex`, and no callback or port is called while it is held (see Deferred).
+/// Everything that the front knows. `config`, `roots`, `clock` and `fingerprint` never change; the
+/// rest is read and written under `mutex`, and no callback or port is called while it is held (see
+/// Deferred).
 struct FrontState {
-  FrontState(std::shared_ptr<const Config> config_in, ModelRoots roots_in, Clock clock_in)
+  FrontState(std::shared_ptr<const Config> config_in, ModelRoots roots_in, Clock clock_in,
+             Fingerprinter fingerprint_in)
       : config(std::move(config_in)),
         roots(std::move(roots_in)),
         clock(std::move(clock_in)),
+        fingerprint(std::move(fingerprint_in)),
         workflows(config->limits.workflows, config->limits.default_ttl_seconds),
         sessions(config->limits.sessions, config->limits.resident_bytes_per_session),
         jobs(config->limits),
+        poison(std::chrono::minutes(config->supervision.poison_minutes)),
+        host_shelf(host_shelf_budget(config->memory)),
         started(clock()),
         last_activity(started) {}
 
   const std::shared_ptr<const Config> config;
   const ModelRoots roots;
   const Clock clock;
+  const Fingerprinter fingerprint;
 
   mutable std::mutex mutex;
   WorkflowRegistry workflows;
   SessionTable sessions;
   WorkerTable workers;
   JobTable jobs;
+  PoisonTable poison;
+  HostShelf host_shelf;
   InspectionCache inspections;
   EventLog events;
   bool draining = false;

@@ -1,27 +1,6 @@
 #include "daemon/front/core/inspection_cache.h"
 
-#include <cerrno>
-#include <cstring>
-
-#include <sys/stat.h>
-
 namespace luna::front {
-
-Result<FileIdentity> FileIdentity::of(const std::string& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) != 0) {
-    return error(StatusCode::kNotFound, "cannot look at '{}': {}", path, std::strerror(errno));
-  }
-  const auto nanoseconds = [](const timespec& t) {
-    return static_cast<std::int64_t>(t.tv_sec) * 1'000'000'000 + t.tv_nsec;
-  };
-  return FileIdentity{path,
-                      static_cast<std::uint64_t>(info.st_dev),
-                      static_cast<std::uint64_t>(info.st_ino),
-                      static_cast<std::uint64_t>(info.st_size),
-                      nanoseconds(info.st_mtim),
-                      nanoseconds(info.st_ctim)};
-}
 
 std::optional<std::vector<ComponentInfo>> InspectionCache::find(const FileIdentity& file) {
   const auto found = index_.find(file);

@@ -8,21 +8,10 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/status.h"
+#include "common/types/file_identity.h"
 #include "common/types/model.h"
 
 namespace luna::front {
-
-/// Tells one state of a file from another without reading it.
-struct FileIdentity {
-  std::string path;
-  std::uint64_t device = 0, inode = 0, size = 0;
-  std::int64_t mtime_ns = 0, ctime_ns = 0;
-  auto operator<=>(const FileIdentity&) const = default;
-
-  /// NOT_FOUND when the file is gone.
-  static Result<FileIdentity> of(const std::string& path);
-};
 
 /// What detection found in the files that were inspected last. Not thread-safe.
 class InspectionCache {

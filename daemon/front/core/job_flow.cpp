@@ -15,6 +15,10 @@ bool is_about_files(const JobRequest& request) {
          std::holds_alternative<UnloadModelRequest>(request);
 }
 
+Status draining() {
+  return error(StatusCode::kFailedPrecondition, "the daemon is stopping and takes no new calls");
+}
+
 std::vector<std::string> files_used(const JobRequest& request, const ModelSet& models) {
   if (const auto* load = std::get_if<LoadModelRequest>(&request)) return {load->model.path};
   std::vector<std::string> files;
@@ -27,9 +31,7 @@ std::vector<std::string> files_used(const JobRequest& request, const ModelSet& m
 // --- admission ---
 
 Status JobFlow::admissible(const Caller& caller, const JobRequest& request) const {
-  if (state_->draining) {
-    return error(StatusCode::kFailedPrecondition, "the daemon is stopping and takes no new calls");
-  }
+  if (state_->draining) return draining();
   if (caller.deadline.expired()) {
     return error(StatusCode::kDeadlineExceeded, "the call's deadline had passed when it came");
   }
@@ -111,17 +113,13 @@ JobId JobFlow::submit(const Caller& caller, JobRequest request, JobEvents events
     unload_everywhere(caller, std::get<UnloadModelRequest>(request), std::move(events));
     return id;
   }
-  if (status.ok()) {
-    Deferred after;
-    std::lock_guard lock(state_->mutex);
-    status = admit(caller, id, request, events, after);
-  }
+  if (status.ok()) status = admit(caller, id, request, events);
   if (!status.ok()) refuse(status, std::move(events));
   return id;
 }
 
-Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events,
-                      Deferred& after) {
+Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events) {
+  std::unique_lock lock(state_->mutex);
   LUNA_RETURN_IF_ERROR(admissible(caller, request));
   JobRecord record;
   ModelSet models;
@@ -136,11 +134,40 @@ Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEv
   }
   record.session = caller.session_id;
   record.keep = wants_keep(request);
+  record.admitted = state_->clock();
   record.files = files_used(request, models);
   record.events = std::move(events);
   record.job =
       std::make_shared<const Job>(Job{id, caller.workflow_id, caller.priority, caller.deadline,
                                       std::move(models), std::move(request)});
+  lock.unlock();
+  const Status entered = enter(record);
+  if (!entered.ok()) events = std::move(record.events);
+  return entered;
+}
+
+Status JobFlow::enter(JobRecord& record) {
+  bool somebody_is_suspected = false;
+  {
+    std::lock_guard lock(state_->mutex);
+    somebody_is_suspected = !state_->poison.empty();
+  }
+  // Every byte of the request is read for it, which most days nobody has to pay for.
+  if (somebody_is_suspected) record.fingerprint = state_->fingerprint(*record.job);
+  Deferred after;
+  std::lock_guard lock(state_->mutex);
+  const auto may_enter = [&]() -> Status {
+    if (!record.internal && state_->draining) return draining();
+    if (!record.session.empty()) LUNA_RETURN_IF_ERROR(state_->sessions.check(record.session));
+    return state_->poison.refusal(record.fingerprint, state_->clock());
+  };
+  if (Status status = may_enter(); !status.ok()) {
+    if (record.calls_workflow) {
+      state_->workflows.end_call(record.job->workflow, state_->clock());
+    }
+    return status;
+  }
+  record.suspect = state_->poison.suspected(record.fingerprint, state_->clock());
   state_->jobs.add(std::move(record));
   dispatch(after);
   return {};
@@ -161,14 +188,13 @@ void JobFlow::refuse(const Status& why, JobEvents events) {
 
 void JobFlow::submit_internal(const Caller& caller, JobRequest request, ModelSet models,
                               Receiver receiver) {
-  Deferred after;
-  std::lock_guard lock(state_->mutex);
+  std::unique_lock lock(state_->mutex);
   if (!state_->workers.hope()) {
-    after.add([receiver = std::move(receiver), why = state_->workers.last_exit()] {
-      receiver(
-          error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}", why));
-    });
-    return;
+    const Status why =
+        error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
+              state_->workers.last_exit());
+    lock.unlock();
+    return receiver(why);
   }
   JobRecord record;
   record.internal = true;
@@ -177,8 +203,8 @@ void JobFlow::submit_internal(const Caller& caller, JobRequest request, ModelSet
   record.job =
       std::make_shared<const Job>(Job{state_->jobs.next_id(), "", caller.priority, caller.deadline,
                                       std::move(models), std::move(request)});
-  state_->jobs.add(std::move(record));
-  dispatch(after);
+  lock.unlock();
+  if (Status entered = enter(record); !entered.ok()) record.events.on_done(std::move(entered));
 }
 
 void JobFlow::unload_everywhere(const Caller& caller, const UnloadModelRequest& request,
@@ -238,6 +264,7 @@ void JobFlow::dispatch(Deferred& after) {
     }
     return;
   }
+  dispatch_suspect(after);
   while (JobRecord* record = state_->jobs.next_queued()) {
     const std::optional<WorkerId> worker = state_->workers.choose(record->files);
     if (!worker) return;
@@ -245,39 +272,46 @@ void JobFlow::dispatch(Deferred& after) {
   }
 }
 
+void JobFlow::dispatch_suspect(Deferred& after) {
+  if (!state_->jobs.has_suspects()) return state_->workers.end_isolation();
+  JobRecord* suspect = state_->jobs.next_suspect();
+  if (!suspect) return;
+  if (const auto worker = state_->workers.isolate(suspect->files)) start(*suspect, *worker, after);
+}
+
 void JobFlow::start(JobRecord& record, WorkerId worker, Deferred& after) {
-  state_->jobs.to_worker(record, worker);
+  state_->jobs.to_worker(record, worker, state_->workers.life(worker));
   after.add([self = shared_from_this(), port = state_->workers.take(worker, record.files),
-             job = record.job, attempt = record.attempts] { self->run(port, job, attempt); });
+             job = record.job, number = record.runs] { self->run(port, job, number); });
 }
 
 void JobFlow::run(const std::shared_ptr<WorkerPort>& port, const std::shared_ptr<const Job>& job,
-                  std::uint32_t attempt) {
+                  std::uint32_t run_number) {
   const JobId id = job->id;
   JobEvents events;
-  events.on_progress = [flow = weak_from_this(), id, attempt](const SampleProgress& progress) {
-    if (const auto self = flow.lock()) self->on_progress(id, attempt, progress);
+  events.on_progress = [flow = weak_from_this(), id, run_number](const SampleProgress& progress) {
+    if (const auto self = flow.lock()) self->on_progress(id, run_number, progress);
   };
-  events.on_done = [flow = weak_from_this(), id, attempt](Result<JobReply> result) {
-    if (const auto self = flow.lock()) self->on_done(id, attempt, std::move(result));
+  events.on_done = [flow = weak_from_this(), id, run_number](Result<JobReply> result) {
+    if (const auto self = flow.lock()) self->on_done(id, run_number, std::move(result));
   };
   port->run(*job, std::move(events));
 
   Deferred after;
   std::lock_guard lock(state_->mutex);
   JobRecord* record = state_->jobs.find(id);
-  if (!record || record->attempts != attempt || !record->worker) return;
+  if (!record || record->runs != run_number || !record->worker) return;
   record->sent = true;
   if (record->cancel_requested) after.add([port, id] { port->cancel(id); });
 }
 
-void JobFlow::on_progress(JobId id, std::uint32_t attempt, const SampleProgress& progress) {
+void JobFlow::on_progress(JobId id, std::uint32_t run_number, const SampleProgress& progress) {
   std::function<void(const SampleProgress&)> tell;
   {
     std::lock_guard lock(state_->mutex);
     JobRecord* record = state_->jobs.find(id);
-    if (!record || record->attempts != attempt || !record->worker) return;
-    const bool seen = attempt > 1 && progress.step <= record->last_step;
+    if (!record || record->runs != run_number || !record->worker) return;
+    const bool seen = run_number > 1 && progress.step <= record->last_step;
     if (seen || record->cancel_requested) return;
     record->last_step = progress.step;
     tell = record->events.on_progress;
@@ -285,37 +319,60 @@ void JobFlow::on_progress(JobId id, std::uint32_t attempt, const SampleProgress&
   if (tell) tell(progress);
 }
 
-void JobFlow::on_done(JobId id, std::uint32_t attempt, Result<JobReply> result) {
+void JobFlow::on_done(JobId id, std::uint32_t run_number, Result<JobReply> result) {
   Deferred after;
   std::lock_guard lock(state_->mutex);
   JobRecord* record = state_->jobs.find(id);
-  if (!record || record->attempts != attempt || !record->worker) return;
-  const WorkerId worker = *record->worker;
-  state_->workers.release(worker);
-  const bool worker_died = !result.ok() && result.status().code() == StatusCode::kUnavailable;
-  if (!worker_died) {
-    finish(id, std::move(result), after);
+  if (!record || record->runs != run_number || !record->worker) return;
+  state_->workers.release(*record->worker, record->worker_life);
+  if (!result.ok() && result.status().code() == StatusCode::kUnavailable) {
+    on_unavailable(*record, result.status(), after);
   } else {
-    state_->workers.suspect(worker);
-    if (record->cancel_requested) {
-      finish(id, error(StatusCode::kCancelled, "cancelled"), after);
-    } else if (record->job->deadline.expired()) {
-      finish(id,
-             error(StatusCode::kDeadlineExceeded,
-                   "the deadline passed while a worker was being replaced"),
-             after);
-    } else if (record->pinned) {
-      finish(id, std::move(result), after);
-    } else if (record->attempts >= state_->config->limits.max_attempts) {
-      finish(id,
-             error(StatusCode::kUnavailable, "{} workers died under this call; the last one: {}",
-                   record->attempts, result.status().message()),
-             after);
-    } else {
-      state_->jobs.to_queue(*record);
-    }
+    const StatusCode code = result.status().code();
+    const bool cut_short = code == StatusCode::kCancelled || code == StatusCode::kDeadlineExceeded;
+    if (record->suspect && !cut_short) state_->poison.clear(record->fingerprint);
+    finish(id, std::move(result), after);
   }
   dispatch(after);
+}
+
+void JobFlow::on_unavailable(JobRecord& record, const Status& why, Deferred& after) {
+  const JobId id = record.job->id;
+  const bool reached_it = state_->workers.orphan(*record.worker, record.worker_life, record.job);
+  if (record.cancel_requested) {
+    finish(id, error(StatusCode::kCancelled, "cancelled"), after);
+  } else if (record.pinned) {
+    finish(id, why, after);
+  } else {
+    state_->jobs.to_orphans(record);
+    if (reached_it) return;
+    ++record.forgiven;
+    run_again(record, why.message(), after);
+  }
+}
+
+void JobFlow::requeue_orphans(WorkerId worker, Deferred& after) {
+  for (const auto& job : state_->workers.take_orphans(worker)) {
+    JobRecord* record = state_->jobs.find(job->id);
+    if (record && record->orphaned) run_again(*record, "it did not take the call", after);
+  }
+}
+
+void JobFlow::run_again(JobRecord& record, const std::string& why, Deferred& after) {
+  const JobId id = record.job->id;
+  if (record.job->deadline.expired()) {
+    finish(id,
+           error(StatusCode::kDeadlineExceeded,
+                 "the deadline passed while a worker was being replaced"),
+           after);
+  } else if (record.attempts() >= state_->config->limits.max_attempts) {
+    finish(id,
+           error(StatusCode::kUnavailable, "{} workers died under this call; the last one: {}",
+                 record.attempts(), why),
+           after);
+  } else {
+    state_->jobs.to_queue(record);
+  }
 }
 
 // --- ends ---
@@ -324,6 +381,7 @@ void JobFlow::cancel(JobId id) {
   Deferred after;
   std::lock_guard lock(state_->mutex);
   if (JobRecord* record = state_->jobs.find(id)) request_cancel(*record, after);
+  dispatch(after);  // A suspect may have kept a worker from the others.
 }
 
 void JobFlow::request_cancel(JobRecord& record, Deferred& after) {

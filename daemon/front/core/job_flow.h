@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "daemon/front/core/caller.h"
 #include "daemon/front/core/deferred.h"
@@ -29,10 +30,15 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   // Each of these is called with state->mutex held; calls out are left in `after`.
   void cancel_session_jobs(const std::string& session, Deferred& after);
   /// Gives queued jobs to workers as long as one has room, or ends them all when no worker will
-  /// come.
+  /// come. A suspect goes first, alone on a worker.
   void dispatch(Deferred& after);
+  /// The worker lives after all, or lives again: jobs that it answered UNAVAILABLE are run again.
+  void requeue_orphans(WorkerId worker, Deferred& after);
   void end_overdue(Deferred& after);
   void notice_idle(Deferred& after);
+
+  /// FrontCore::worker_gone.
+  bool worker_gone(WorkerId id, const WorkerEnd& end);
 
   /// Ends every job with `why`; nothing of theirs is called later.
   void abandon_all(const Status& why);
@@ -41,18 +47,34 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   Status admissible(const Caller& caller, const JobRequest& request) const;
   Status look_up_files(const Caller& caller, JobRequest& request) const;
   Status resolve_resident(const Caller& caller, JobRequest& request) const;
-  Status admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events,
-               Deferred& after);
+  Status admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events);
+  /// Puts a record in the queue, unless its request is refused; then the record is left as it was.
+  Status enter(JobRecord& record);
   void refuse(const Status& why, JobEvents events);
   void unload_everywhere(const Caller& caller, const UnloadModelRequest& request, JobEvents events);
 
   void start(JobRecord& record, WorkerId worker, Deferred& after);
+  void dispatch_suspect(Deferred& after);
+  // `run_number` tells one run of a job from a later one, whose events count no more.
   void run(const std::shared_ptr<WorkerPort>& port, const std::shared_ptr<const Job>& job,
-           std::uint32_t attempt);
-  void on_progress(JobId id, std::uint32_t attempt, const SampleProgress& progress);
-  void on_done(JobId id, std::uint32_t attempt, Result<JobReply> result);
+           std::uint32_t run_number);
+  void on_progress(JobId id, std::uint32_t run_number, const SampleProgress& progress);
+  void on_done(JobId id, std::uint32_t run_number, Result<JobReply> result);
+  void on_unavailable(JobRecord& record, const Status& why, Deferred& after);
+  /// A job that a death met and that is not to blame for it: again, or given up.
+  void run_again(JobRecord& record, const std::string& why, Deferred& after);
   void request_cancel(JobRecord& record, Deferred& after);
   void finish(JobId id, Result<JobReply> result, Deferred& after);
+
+  /// A job that was on a worker which has died.
+  struct Victim {
+    std::shared_ptr<const Job> job;
+    std::string fingerprint;
+  };
+  /// Who is to blame for the end, and who is suspected; true when a request is convicted. The
+  /// convicted one is answered; the others are left to be run again.
+  bool judge(const std::vector<Victim>& victims, const WorkerEnd& end, Deferred& after);
+  void convict(const std::string& fingerprint, Deferred& after);
   Result<JobReply> keep_tensors(const JobRecord& record, JobReply reply);
 
   std::shared_ptr<FrontState> state_;

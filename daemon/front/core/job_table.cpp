@@ -41,7 +41,7 @@ JobRecord& JobTable::add(JobRecord record) {
     ++unfinished_[job.workflow];
   }
   JobRecord& added = records_.emplace(job.id, std::move(record)).first->second;
-  if (!added.pinned) waiting_[job.priority][job.workflow].insert(job.id);
+  if (!added.pinned) add_waiting(added);
   return added;
 }
 
@@ -50,7 +50,17 @@ JobRecord* JobTable::find(JobId id) {
   return found == records_.end() ? nullptr : &found->second;
 }
 
+void JobTable::add_waiting(const JobRecord& record) {
+  const Job& job = *record.job;
+  if (record.suspect) {
+    waiting_suspects_.emplace(job.priority, job.id);
+  } else {
+    waiting_[job.priority][job.workflow].insert(job.id);
+  }
+}
+
 void JobTable::drop_waiting(const JobRecord& record) {
+  waiting_suspects_.erase({record.job->priority, record.job->id});
   const auto priority = waiting_.find(record.job->priority);
   if (priority == waiting_.end()) return;
   const auto workflow = priority->second.find(record.job->workflow);
@@ -63,7 +73,7 @@ JobRecord JobTable::remove(JobId id, TimePoint now) {
   auto node = records_.extract(id);
   JobRecord record = std::move(node.mapped());
   drop_waiting(record);
-  if (record.worker) decrease(running_, record.job->workflow);
+  if (record.worker) end_run(record);
   if (!record.internal) {
     --unfinished_total_;
     decrease(unfinished_, record.job->workflow);
@@ -91,20 +101,37 @@ JobRecord* JobTable::next_queued() {
   return nullptr;
 }
 
-void JobTable::to_worker(JobRecord& record, WorkerId worker) {
+JobRecord* JobTable::next_suspect() {
+  if (running_suspect_ || waiting_suspects_.empty()) return nullptr;
+  return find(waiting_suspects_.begin()->second);
+}
+
+void JobTable::to_worker(JobRecord& record, WorkerId worker, std::uint64_t life) {
   drop_waiting(record);
   record.worker = worker;
+  record.worker_life = life;
   record.sent = false;
-  ++record.attempts;
+  ++record.runs;
   ++running_[record.job->workflow];
+  if (record.suspect) running_suspect_ = record.job->id;
+}
+
+void JobTable::end_run(const JobRecord& record) {
+  decrease(running_, record.job->workflow);
+  if (running_suspect_ == record.job->id) running_suspect_.reset();
+}
+
+void JobTable::to_orphans(JobRecord& record) {
+  end_run(record);
+  record.worker.reset();
+  record.sent = false;
+  record.orphaned = true;
 }
 
 void JobTable::to_queue(JobRecord& record) {
-  decrease(running_, record.job->workflow);
-  record.worker.reset();
-  record.sent = false;
+  record.orphaned = false;
   ++totals_.rerun;
-  waiting_[record.job->priority][record.job->workflow].insert(record.job->id);
+  add_waiting(record);
 }
 
 std::vector<JobId> JobTable::all() const {
@@ -141,6 +168,23 @@ JobTotals JobTable::totals() const {
   JobTotals totals = totals_;
   for (const auto& [id, record] : records_) ++(record.worker ? totals.running : totals.queued);
   return totals;
+}
+
+std::vector<QueueInfo> JobTable::queues(TimePoint now) const {
+  std::map<std::pair<Priority, std::string>, QueueInfo> queues;
+  for (const auto& [id, record] : records_) {
+    if (record.worker || record.internal) continue;
+    const Job& job = *record.job;
+    QueueInfo& queue = queues[{job.priority, job.workflow}];
+    queue.workflow = job.workflow;
+    queue.priority = job.priority;
+    const double waited = std::chrono::duration<double>(now - record.admitted).count();
+    queue.oldest_wait_seconds = std::max(queue.oldest_wait_seconds, waited);
+    ++queue.jobs;
+  }
+  std::vector<QueueInfo> out;
+  for (auto& [key, queue] : queues) out.push_back(std::move(queue));
+  return out;
 }
 
 }  // namespace luna::front

@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/config/config.h"
@@ -21,20 +22,30 @@ struct JobRecord {
   JobEvents events;
   std::string session;  ///< of the caller; "" when it has none
   bool keep = false;
-  bool internal = false;        ///< the front's own (inspecting a file): in no limit and no total
-  bool calls_workflow = false;  ///< counted by the registry as a call under way
+  bool internal = false;  ///< the front's own (inspecting a file): in no limit and no total
+  TimePoint admitted{};
+  bool calls_workflow = false;     ///< counted by the registry as a call under way
   std::vector<std::string> files;  ///< that it needs loaded, for routing
   std::optional<WorkerId> pinned;  ///< only this worker will do
 
-  std::optional<WorkerId> worker;  ///< where it runs; empty: queued
-  bool sent = false;               ///< the port has it, so that a cancel can follow
+  std::optional<WorkerId> worker;  ///< where it runs; empty: queued, or orphaned
+  std::uint64_t worker_life = 0;
+  bool orphaned = false;  ///< its worker answered UNAVAILABLE, and why is not known yet
+  bool sent = false;      ///< the port has it, so that a cancel can follow
   bool cancel_requested = false;
-  std::uint32_t attempts = 0;
-  int last_step = 0;  ///< progress that the client has seen; a re-run repeats none of it
+  std::uint32_t runs = 0;      ///< how often it was given to a worker
+  std::uint32_t forgiven = 0;  ///< of these, the ones that count as no attempt of its own
+  bool pardoned = false;       ///< a death among others was forgiven, as it is once
+  bool suspect = false;        ///< a worker died under it: it runs alone
+  std::string fingerprint;     ///< "" as long as nobody had to ask
+  int last_step = 0;           ///< progress that the client has seen; a re-run repeats none of it
+
+  std::uint32_t attempts() const { return runs - forgiven; }
 };
 
 /// All unfinished jobs, and the order in which those that wait get a worker: priority first, then
-/// the workflow with the fewest running jobs, then age. Not thread-safe.
+/// the workflow with the fewest running jobs, then age. Suspects have a queue of their own. Not
+/// thread-safe.
 class JobTable {
  public:
   explicit JobTable(const Config::Limits& limits) : limits_(limits) {}
@@ -49,9 +60,14 @@ class JobTable {
   /// Takes the job out of the table; it must be there.
   JobRecord remove(JobId id, TimePoint now);
 
-  /// The queued job that is next; nullptr when none waits.
+  /// The queued job that is next, suspects aside; nullptr when none waits.
   JobRecord* next_queued();
-  void to_worker(JobRecord& record, WorkerId worker);
+  /// The suspect that is next; nullptr when none waits, or one is running: they go one at a time.
+  JobRecord* next_suspect();
+  bool has_suspects() const { return running_suspect_ || !waiting_suspects_.empty(); }
+  void to_worker(JobRecord& record, WorkerId worker, std::uint64_t life);
+  /// Its worker is gone or may be; to_queue() or remove() follows.
+  void to_orphans(JobRecord& record);
   void to_queue(JobRecord& record);
 
   std::vector<JobId> all() const;
@@ -62,18 +78,24 @@ class JobTable {
 
   bool empty() const { return records_.empty(); }
   JobTotals totals() const;
+  /// Clients' jobs that wait, for FrontCore::status.
+  std::vector<QueueInfo> queues(TimePoint now) const;
   /// The counters of ended jobs, for the one who ends them.
   JobTotals& counters() { return totals_; }
 
  private:
   using Waiting = std::map<std::string, std::set<JobId>>;  ///< by workflow, the oldest first
   std::uint64_t retry_hint_ms() const;
+  void add_waiting(const JobRecord& record);
   void drop_waiting(const JobRecord& record);
+  void end_run(const JobRecord& record);
 
   const Config::Limits& limits_;
   std::uint64_t last_id_ = 0;
   std::map<JobId, JobRecord> records_;
   std::map<Priority, Waiting> waiting_;
+  std::set<std::pair<Priority, JobId>> waiting_suspects_;
+  std::optional<JobId> running_suspect_;
   std::map<std::string, std::uint32_t> running_;     ///< by workflow
   std::map<std::string, std::uint32_t> unfinished_;  ///< by workflow, clients' jobs only
   std::uint32_t unfinished_total_ = 0;

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "common/local/identify.h"
 #include "daemon/front/core/model_assignment.h"
 #include "daemon/front/core/random_id.h"
 #include "daemon/front/core/reply_collector.h"
@@ -62,7 +63,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
 
   void inspect() {
     for (const std::string& path : located_.files()) {
-      Result<FileIdentity> identity = FileIdentity::of(path);
+      Result<FileIdentity> identity = identify(path);
       if (!identity.ok()) {
         end(identity.status());
         return;
@@ -94,7 +95,7 @@ class Registration : public std::enable_shared_from_this<Registration> {
       }
       inspected_[file.path] = reply->components;
       // A file that was replaced meanwhile is inspected anew the next time.
-      if (const Result<FileIdentity> now = FileIdentity::of(file.path); now.ok() && *now == file) {
+      if (const Result<FileIdentity> now = identify(file.path); now.ok() && *now == file) {
         std::lock_guard lock(state_->mutex);
         state_->inspections.put(file, std::move(reply->components));
       }

@@ -30,10 +30,26 @@ Result<std::string> SessionTable::open(const std::string& client_name) {
 bool SessionTable::close(const std::string& session) {
   const auto found = sessions_.find(session);
   if (found == sessions_.end()) return false;
-  for (const std::string& id : found->second.tensors) tensors_.erase(id);
-  bytes_ -= found->second.bytes;
+  for (const std::string& id : found->second.tensors) drop(id);
   sessions_.erase(found);
   return true;
+}
+
+std::uint64_t SessionTable::drop(const std::string& id) {
+  const auto found = tensors_.find(id);
+  const std::uint64_t cost = cost_of(found->second.tensor);
+  bytes_ -= cost;
+  if (const auto workflow = bytes_by_workflow_.find(found->second.workflow);
+      workflow != bytes_by_workflow_.end() && (workflow->second -= cost) == 0) {
+    bytes_by_workflow_.erase(workflow);
+  }
+  tensors_.erase(found);
+  return cost;
+}
+
+std::uint64_t SessionTable::bytes_of_workflow(const std::string& workflow) const {
+  const auto found = bytes_by_workflow_.find(workflow);
+  return found == bytes_by_workflow_.end() ? 0 : found->second;
 }
 
 Status SessionTable::check(const std::string& session) const {
@@ -71,6 +87,7 @@ Result<TensorRef> SessionTable::keep(const std::string& session, const std::stri
   owner.bytes += cost;
   owner.tensors.insert(id);
   bytes_ += cost;
+  if (cost > 0) bytes_by_workflow_[workflow] += cost;
   tensors_.emplace(std::move(id), Kept{std::move(tensor), session, workflow});
   return reference;
 }
@@ -99,13 +116,10 @@ Result<std::uint64_t> SessionTable::free(const std::string& session, const std::
   for (const std::string& id : distinct) LUNA_RETURN_IF_ERROR(find(session, workflow, id).status());
   std::uint64_t freed = 0;
   for (const std::string& id : distinct) {
-    const auto found = tensors_.find(id);
-    freed += cost_of(found->second.tensor);
-    tensors_.erase(found);
+    freed += drop(id);
     sessions_.at(session).tensors.erase(id);
   }
   sessions_.at(session).bytes -= freed;
-  bytes_ -= freed;
   return freed;
 }
 

@@ -44,6 +44,8 @@ class SessionTable {
   std::size_t sessions() const { return sessions_.size(); }
   std::uint64_t tensors() const { return tensors_.size(); }
   std::uint64_t bytes() const { return bytes_; }
+  /// Of the tensors that calls of this workflow made, whichever session owns them.
+  std::uint64_t bytes_of_workflow(const std::string& workflow) const;
 
  private:
   struct Session {
@@ -55,12 +57,15 @@ class SessionTable {
     TensorRef tensor;
     std::string session, workflow;
   };
+  /// Takes it out of the counts and out of the table; its bytes.
+  std::uint64_t drop(const std::string& id);
 
   std::uint32_t max_sessions_;
   std::uint64_t max_bytes_;
   std::map<std::string, Session> sessions_;
   std::map<std::string, Kept> tensors_;
   std::uint64_t bytes_ = 0;
+  std::map<std::string, std::uint64_t> bytes_by_workflow_;
 };
 
 }  // namespace luna::front

@@ -1,6 +1,7 @@
 #include "daemon/front/core/worker_table.h"
 
 #include <algorithm>
+#include <tuple>
 #include <utility>
 
 namespace luna::front {
@@ -21,8 +22,8 @@ void WorkerTable::starting(WorkerId id, std::string pool, std::int64_t pid, Time
   worker.info.report = {};
   worker.port = nullptr;
   worker.routable = false;
+  ++worker.life;
   worker.jobs = 0;
-  worker.handed_back = 0;
   worker.files.clear();
   worker.heard = now;
 }
@@ -34,6 +35,7 @@ void WorkerTable::ready(std::shared_ptr<WorkerPort> port, std::string device, Ti
   worker.info.device = std::move(device);
   worker.port = std::move(port);
   worker.routable = true;
+  ++worker.life;
   worker.jobs = 0;
   worker.heard = now;
 }
@@ -47,26 +49,36 @@ bool WorkerTable::report(WorkerId id, WorkerReport report, TimePoint now) {
   return true;
 }
 
-std::uint32_t WorkerTable::gone(WorkerId id, const std::string& why, bool will_restart,
-                                bool stopping) {
+void WorkerTable::gone(WorkerId id, const WorkerEnd& end, bool stopping) {
   Worker& worker = workers_[id];
   worker.info.id = id;
-  worker.info.state = will_restart ? "restarting" : stopping ? "stopping" : "failed";
-  worker.info.last_exit = why;
+  worker.info.state = stopping || end.kind == WorkerEnd::Kind::kAsked ? "stopping" : "restarting";
+  worker.info.last_exit = end.in_words();
   worker.info.pid = 0;
   worker.info.report = {};
   worker.port = nullptr;
   worker.routable = false;
   worker.files.clear();
-  last_exit_ = why;
-  return std::exchange(worker.handed_back, 0);
+  if (isolated_ == id) isolated_.reset();
+  last_exit_ = worker.info.last_exit;
 }
 
-void WorkerTable::suspect(WorkerId id) {
-  if (const auto found = workers_.find(id); found != workers_.end()) {
-    found->second.routable = false;
-    ++found->second.handed_back;
-  }
+void WorkerTable::given_up(WorkerId id, bool stopping) {
+  std::string& state = workers_[id].info.state;
+  if (state != "stopping") state = stopping ? "stopping" : "failed";
+}
+
+bool WorkerTable::orphan(WorkerId id, std::uint64_t life, std::shared_ptr<const Job> job) {
+  const auto found = workers_.find(id);
+  if (found == workers_.end() || found->second.life != life || !found->second.port) return false;
+  found->second.routable = false;
+  found->second.orphans.push_back(std::move(job));
+  return true;
+}
+
+WorkerTable::Jobs WorkerTable::take_orphans(WorkerId id) {
+  const auto found = workers_.find(id);
+  return found == workers_.end() ? Jobs() : std::exchange(found->second.orphans, {});
 }
 
 bool WorkerTable::has_all(const Worker& worker, const std::vector<std::string>& files) {
@@ -82,7 +94,7 @@ std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& file
   std::optional<WorkerId> best;
   std::uint32_t best_cost = 0;
   for (const auto& [id, worker] : workers_) {
-    if (!worker.routable || worker.jobs >= kJobsPerWorker) continue;
+    if (!worker.routable || worker.jobs >= kJobsPerWorker || isolated_ == id) continue;
     const std::uint32_t cost = worker.jobs + (has_all(worker, files) ? 0 : kPreference + 1);
     if (!best || cost < best_cost) {
       best = id;
@@ -90,6 +102,22 @@ std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& file
     }
   }
   return best;
+}
+
+std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& files) {
+  const Worker* best = nullptr;
+  const auto cost = [&](const Worker& worker) {
+    // Staying with the worker that is being emptied goes before all but one that is empty.
+    return std::tuple(worker.jobs > 0 && isolated_ != worker.info.id, worker.jobs,
+                      !has_all(worker, files));
+  };
+  for (const auto& [id, worker] : workers_) {
+    if (worker.routable && (!best || cost(worker) < cost(*best))) best = &worker;
+  }
+  isolated_.reset();
+  if (!best) return std::nullopt;
+  isolated_ = best->info.id;
+  return best->jobs == 0 ? isolated_ : std::nullopt;
 }
 
 std::shared_ptr<WorkerPort> WorkerTable::take(WorkerId id, const std::vector<std::string>& files) {
@@ -101,9 +129,15 @@ std::shared_ptr<WorkerPort> WorkerTable::take(WorkerId id, const std::vector<std
   return worker.port;
 }
 
-void WorkerTable::release(WorkerId id) {
+void WorkerTable::release(WorkerId id, std::uint64_t life) {
   const auto found = workers_.find(id);
-  if (found != workers_.end() && found->second.jobs > 0) --found->second.jobs;
+  if (found == workers_.end() || found->second.life != life) return;
+  if (found->second.jobs > 0) --found->second.jobs;
+}
+
+std::uint64_t WorkerTable::life(WorkerId id) const {
+  const auto found = workers_.find(id);
+  return found == workers_.end() ? 0 : found->second.life;
 }
 
 bool WorkerTable::hope() const {
@@ -144,6 +178,18 @@ std::string WorkerTable::content_hash(const std::string& path, Slot slot) const 
     }
   }
   return "";
+}
+
+std::uint64_t WorkerTable::loaded_bytes(const std::string& path, Slot slot) const {
+  std::uint64_t bytes = 0;
+  for (const auto& [id, worker] : workers_) {
+    for (const LoadedModel& model : worker.info.report.models) {
+      if (model.info.slot == slot && std::ranges::find(model.paths, path) != model.paths.end()) {
+        bytes += model.resident_bytes;
+      }
+    }
+  }
+  return bytes;
 }
 
 }  // namespace luna::front

@@ -10,6 +10,7 @@
 
 #include "common/types/info.h"
 #include "daemon/front/core/clock.h"
+#include "daemon/front/core/worker_end.h"
 #include "daemon/front/core/worker_port.h"
 
 namespace luna::front {
@@ -17,25 +18,40 @@ namespace luna::front {
 /// The workers, their states and what they have loaded; chooses one for a job. Not thread-safe.
 class WorkerTable {
  public:
+  using Jobs = std::vector<std::shared_ptr<const Job>>;
+
   void starting(WorkerId id, std::string pool, std::int64_t pid, TimePoint now);
   void ready(std::shared_ptr<WorkerPort> port, std::string device, TimePoint now);
   /// False for a worker that is not known.
   bool report(WorkerId id, WorkerReport report, TimePoint now);
-  /// How many of its jobs went back to the queue since it answered UNAVAILABLE.
-  std::uint32_t gone(WorkerId id, const std::string& why, bool will_restart, bool stopping);
+  /// Its end is known. It may be started again, until given_up().
+  void gone(WorkerId id, const WorkerEnd& end, bool stopping);
+  void given_up(WorkerId id, bool stopping);
 
-  /// It answered UNAVAILABLE: nothing goes there until it reports again or is started anew.
-  void suspect(WorkerId id);
+  /// It answered a job with UNAVAILABLE: nothing goes there until it reports again or is started
+  /// anew, and the job waits for what is found out (take_orphans). False when that life of the
+  /// worker was over before: then the job never reached it.
+  bool orphan(WorkerId id, std::uint64_t life, std::shared_ptr<const Job> job);
+  /// The jobs that orphan() kept; none are left.
+  Jobs take_orphans(WorkerId id);
 
   /// The ready worker with the least to do; one that has the job's files loaded, or was given them,
   /// wins while its lead in jobs is at most kPreference. nullopt when every worker is full or none
-  /// is ready.
+  /// is ready. Never the isolated one.
   std::optional<WorkerId> choose(const std::vector<std::string>& files) const;
   static constexpr std::uint32_t kPreference = 4;
 
+  /// A worker for a job that must run alone: an empty one, best with its files, which gets nothing
+  /// else until end_isolation(). nullopt when none is empty: the one with the least to do is kept
+  /// free of new jobs meanwhile. One at a time.
+  std::optional<WorkerId> isolate(const std::vector<std::string>& files);
+  void end_isolation() { isolated_.reset(); }
+
   /// A job goes to the worker, or has ended there.
   std::shared_ptr<WorkerPort> take(WorkerId id, const std::vector<std::string>& files);
-  void release(WorkerId id);
+  void release(WorkerId id, std::uint64_t life);
+  /// Which of its starts the worker lives in; 0 for one that is not known.
+  std::uint64_t life(WorkerId id) const;
 
   /// True while some worker is ready or may become so; also before the first one was started.
   bool hope() const;
@@ -46,20 +62,24 @@ class WorkerTable {
   std::vector<WorkerInfo> list(TimePoint now) const;
   /// The hash of the component of `slot` that some worker loaded from `path`; "" when none has.
   std::string content_hash(const std::string& path, Slot slot) const;
+  /// Of the copies of that component, on all workers.
+  std::uint64_t loaded_bytes(const std::string& path, Slot slot) const;
 
  private:
   struct Worker {
     WorkerInfo info;
     std::shared_ptr<WorkerPort> port;
     bool routable = false;
+    std::uint64_t life = 0;
     std::uint32_t jobs = 0;
-    std::uint32_t handed_back = 0;
+    Jobs orphans;
     std::set<std::string> files;  ///< given to it since it started
     TimePoint heard;
   };
   static bool has_all(const Worker& worker, const std::vector<std::string>& files);
 
   std::map<WorkerId, Worker> workers_;
+  std::optional<WorkerId> isolated_;
   std::string last_exit_;
 };
 

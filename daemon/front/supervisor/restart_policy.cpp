@@ -7,7 +7,10 @@ namespace luna::front {
 std::optional<std::chrono::milliseconds> RestartPolicy::after(const Death& death) {
   const bool was_healthy = death.ready_since && death.at - *death.ready_since >= kHealthy;
   in_a_row_ = was_healthy ? 1 : in_a_row_ + 1;
-  if (!(death.from_outside && death.ready_since)) {
+  // Whoever kills a worker before it is ready keeps it from ever being so: that counts.
+  const bool none_of_its = death.by_a_request || (death.kind == WorkerEnd::Kind::kFromOutside &&
+                                                  death.ready_since.has_value());
+  if (!none_of_its) {
     faults_.push_back(death.at);
     const auto window = std::chrono::seconds(config_.crash_loop_seconds);
     while (death.at - faults_.front() > window) faults_.pop_front();

@@ -6,12 +6,15 @@
 #include <optional>
 
 #include "common/config/config.h"
+#include "daemon/front/core/worker_end.h"
 
 namespace luna::front {
 
 /// When a worker that died is started again. The pause doubles with each death in a row; a worker
-/// that was ready for kHealthy begins anew. One that dies by a fault of its own crash_loop_limit
-/// times within crash_loop_seconds stays down.
+/// that was ready for kHealthy begins anew. One that crashes, hangs or runs out of memory
+/// crash_loop_limit times within crash_loop_seconds stays down. Of the two deaths that convict a
+/// request only the first counts, so that no request takes the workers from everyone before it is
+/// refused.
 class RestartPolicy {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -22,7 +25,8 @@ class RestartPolicy {
   struct Death {
     TimePoint at;
     std::optional<TimePoint> ready_since;  ///< empty: it never was
-    bool from_outside = false;             ///< a SIGKILL that was not ours: no fault of the worker
+    WorkerEnd::Kind kind = WorkerEnd::Kind::kCrash;
+    bool by_a_request = false;  ///< a request was convicted of it (FrontCore::worker_gone)
   };
   /// The pause before the next start, or nullopt: it stays down.
   std::optional<std::chrono::milliseconds> after(const Death& death);

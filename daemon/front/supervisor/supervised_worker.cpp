@@ -9,6 +9,7 @@
 
 #include "common/base/unique_fd.h"
 #include "common/log/log.h"
+#include "daemon/front/supervisor/end_kind.h"
 
 namespace luna::front {
 namespace {
@@ -39,14 +40,16 @@ void SupervisedWorker::start() {
   if (stopping_) return;
   ++life_;
   end_.reset();
-  put_down_because_.clear();
+  put_down_.reset();
+  oom_.reset();
   ready_since_.reset();
   if (Status status = spawn(); !status.ok()) {
     core_.worker_starting(setup_.id, setup_.placement.pool, 0);
-    after_death(status.message(), false);
+    after_death({WorkerEnd::Kind::kCrash, status.message()});
     return;
   }
   state_ = State::kStarting;
+  oom_.emplace(OomWatch::counter_of(process_->pid()), SteadyClock::now());
   core_.worker_starting(setup_.id, setup_.placement.pool, process_->pid());
   log::logger("supervisor")
       .info("{} starts on {}, pid {}", log::field(setup_.id), setup_.placement.settings.device,
@@ -81,6 +84,12 @@ Status SupervisedWorker::spawn() {
   handlers.on_heartbeat = [self, life](const WorkerReport& report) {
     if (const auto worker = self.lock()) worker->on_heartbeat(life, report);
   };
+  handlers.on_seek_weights = [&core = core_](const ComponentSource& source) {
+    return core.find_weights(source);
+  };
+  handlers.on_offer_weights = [&core = core_](const ComponentSource& source, HostWeights weights) {
+    core.keep_weights(source, std::move(weights));
+  };
   handlers.on_closed = [self, life](const Status& why) {
     if (const auto worker = self.lock()) worker->on_link_closed(life, why);
   };
@@ -94,7 +103,7 @@ void SupervisedWorker::on_ready(std::uint64_t life, const Status& status, std::s
   if (life != life_ || state_ != State::kStarting) return;
   if (!status.ok()) {
     for_good_ = is_permanent(status.code());
-    put_down(status.message());
+    put_down(WorkerEnd::Kind::kCrash, status.message());
     return;
   }
   state_ = State::kReady;
@@ -107,6 +116,12 @@ void SupervisedWorker::on_ready(std::uint64_t life, const Status& status, std::s
 void SupervisedWorker::on_heartbeat(std::uint64_t life, const WorkerReport& report) {
   if (life != life_) return;
   heard_ = SteadyClock::now();
+  const std::uint64_t limit = setup_.config.step_timeout_ms;
+  if (limit > 0 && report.step_in_progress_ms > limit) {
+    put_down(WorkerEnd::Kind::kHang, fmt::format("a step has run for {} ms, longer than {} ms",
+                                                 report.step_in_progress_ms, limit));
+    return;
+  }
   core_.worker_report(setup_.id, report);
 }
 
@@ -118,11 +133,12 @@ void SupervisedWorker::watch_heartbeats() {
     const auto self = weak.lock();
     if (cancelled || !self || self->life_ != life || self->state_ != State::kReady) return;
     const auto now = SteadyClock::now();
+    self->oom_->sample(now);
     // A front that was stopped itself has not read what came meanwhile.
     if (now - due > 2 * interval) self->heard_ = now;
     const milliseconds limit(self->setup_.config.heartbeat_timeout_ms);
     if (now - self->heard_ > limit) {
-      self->put_down(fmt::format("hung: no heartbeat for {} ms", limit.count()));
+      self->put_down(WorkerEnd::Kind::kHang, fmt::format("no heartbeat for {} ms", limit.count()));
       return;
     }
     self->watch_heartbeats();
@@ -135,13 +151,14 @@ void SupervisedWorker::expect_within(milliseconds wait, std::string complaint) {
                      complaint = std::move(complaint)](const boost::system::error_code& cancelled) {
     const auto self = weak.lock();
     if (cancelled || !self || self->life_ != life || self->state_ != state) return;
-    self->put_down(complaint);
+    self->put_down(self->stopping_ ? WorkerEnd::Kind::kAsked : WorkerEnd::Kind::kHang, complaint);
     if (self->end_ && self->link_open_) self->link_->close();
   });
 }
 
-void SupervisedWorker::put_down(std::string why) {
-  if (put_down_because_.empty()) put_down_because_ = std::move(why);
+void SupervisedWorker::put_down(WorkerEnd::Kind kind, std::string why) {
+  // A process that has ended was not put down.
+  if (!put_down_ && !end_) put_down_ = WorkerEnd{kind, std::move(why)};
   if (process_) process_->signal(SIGKILL);
 }
 
@@ -152,7 +169,7 @@ void SupervisedWorker::on_link_closed(std::uint64_t life, const Status& why) {
     if (why.code() == StatusCode::kInvalidArgument ||
         why.code() == StatusCode::kFailedPrecondition ||
         why.code() == StatusCode::kResourceExhausted) {
-      put_down(why.message());
+      put_down(WorkerEnd::Kind::kCrash, why.message());
     }
     state_ = State::kEnding;
     expect_within(kPartingTime, "it did not end with its socket");
@@ -176,27 +193,26 @@ void SupervisedWorker::end_life_when_all_gone() {
   timer_.cancel();
   process_.reset();
   link_.reset();
-  const bool ours = !put_down_because_.empty();
-  const std::string why =
-      ours ? fmt::format("{} ({})", put_down_because_, end_->in_words()) : end_->in_words();
-  after_death(why, !ours && end_->signal == SIGKILL);
+  after_death(end_kind(*end_, {.put_down = put_down_,
+                               .asked = stopping_,
+                               .out_of_memory = oom_->killed_lately(SteadyClock::now())}));
 }
 
-void SupervisedWorker::after_death(const std::string& why, bool from_outside) {
+void SupervisedWorker::after_death(const WorkerEnd& end) {
   state_ = State::kDown;
+  const bool by_a_request = core_.worker_gone(setup_.id, end);
   if (stopping_) {
-    core_.worker_gone(setup_.id, why, false);
+    core_.worker_given_up(setup_.id);
     finish();
     return;
   }
   std::optional<milliseconds> pause =
-      policy_.after({SteadyClock::now(), ready_since_, from_outside});
+      policy_.after({SteadyClock::now(), ready_since_, end.kind, by_a_request});
   if (for_good_) pause.reset();
   log::logger("supervisor")
-      .warn("{} is gone: {}; {}", log::field(setup_.id), why,
+      .warn("{} is gone: {}; {}", log::field(setup_.id), end.in_words(),
             pause ? fmt::format("starts again in {} ms", pause->count()) : "stays down");
-  core_.worker_gone(setup_.id, why, pause.has_value());
-  if (!pause) return;
+  if (!pause) return core_.worker_given_up(setup_.id);
   timer_.expires_after(*pause);
   timer_.async_wait([weak = weak_from_this(), life = life_](const boost::system::error_code& off) {
     const auto self = weak.lock();
@@ -212,7 +228,7 @@ void SupervisedWorker::stop(Deadline deadline) {
   stop_timer_.expires_at(deadline.at());
   stop_timer_.async_wait([weak = weak_from_this()](const boost::system::error_code& cancelled) {
     const auto self = weak.lock();
-    if (!cancelled && self) self->put_down("it did not end in time");
+    if (!cancelled && self) self->put_down(WorkerEnd::Kind::kAsked, "it did not end in time");
   });
 }
 
@@ -220,7 +236,7 @@ void SupervisedWorker::kill() {
   stopping_ = true;
   if (state_ == State::kStopped) return;
   if (state_ == State::kDown) return finish();
-  put_down("the daemon ends");
+  put_down(WorkerEnd::Kind::kAsked, "the daemon ends");
 }
 
 void SupervisedWorker::finish() {

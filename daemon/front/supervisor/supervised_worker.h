@@ -10,6 +10,7 @@
 
 #include "daemon/front/core/front_core.h"
 #include "daemon/front/supervisor/child_process.h"
+#include "daemon/front/supervisor/oom_watch.h"
 #include "daemon/front/supervisor/placement.h"
 #include "daemon/front/supervisor/restart_policy.h"
 #include "daemon/ipc/session/worker_link.h"
@@ -21,7 +22,8 @@ using PortFactory =
     std::function<std::shared_ptr<WorkerPort>(WorkerId, std::shared_ptr<ipc::WorkerLink>)>;
 
 /// One worker over all its lives: starts its process, tells the core of it, kills it when it hangs,
-/// starts it again. Only on the io_context's thread, which must be a single one.
+/// tells the core how it ended, starts it again. Only on the io_context's thread, which must be a
+/// single one.
 class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
  public:
   struct Setup {
@@ -51,11 +53,11 @@ class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
   void on_process_end(std::uint64_t life, ProcessEnd end);
   void watch_heartbeats();
   /// Kills the process; `why` is what people are told instead of "killed by signal 9".
-  void put_down(std::string why);
-  /// After `wait` something else must have happened, else the process is put down.
+  void put_down(WorkerEnd::Kind kind, std::string why);
+  /// After `wait` something else must have happened, else the process is put down: it hangs.
   void expect_within(std::chrono::milliseconds wait, std::string complaint);
   void end_life_when_all_gone();
-  void after_death(const std::string& why, bool from_outside);
+  void after_death(const WorkerEnd& end);
   void finish();
 
   boost::asio::io_context& io_;
@@ -73,7 +75,8 @@ class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
   std::shared_ptr<ipc::WorkerLink> link_;
   bool link_open_ = false;
   std::optional<ProcessEnd> end_;
-  std::string put_down_because_;
+  std::optional<WorkerEnd> put_down_;
+  std::optional<OomWatch> oom_;
   std::optional<RestartPolicy::TimePoint> ready_since_;
   RestartPolicy::TimePoint heard_;
 };

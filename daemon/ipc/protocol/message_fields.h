@@ -55,4 +55,22 @@ void fields(Archive& archive, T& heartbeat) {
   archive.field("report", heartbeat.report);
 }
 
+template <class Archive, Described<WorkerToFrontSeekWeights> T>
+void fields(Archive& archive, T& question) {
+  archive.field("seek", question.seek);
+  archive.field("source", question.source);
+}
+
+template <class Archive, Described<FrontToWorkerWeights> T>
+void fields(Archive& archive, T& answer) {
+  archive.field("seek", answer.seek);
+  archive.field("weights", answer.weights);
+}
+
+template <class Archive, Described<WorkerToFrontOfferWeights> T>
+void fields(Archive& archive, T& offer) {
+  archive.field("source", offer.source);
+  archive.field("weights", offer.weights);
+}
+
 }  // namespace luna::ipc

@@ -7,10 +7,11 @@
 namespace luna::ipc {
 
 std::string_view message_name(std::size_t number) {
-  static constexpr std::array<std::string_view, 9> kNames = {
-      "WorkerToFrontHello",    "FrontToWorkerWelcome", "WorkerToFrontReady",
-      "FrontToWorkerRun",      "FrontToWorkerCancel",  "FrontToWorkerDrain",
-      "WorkerToFrontProgress", "WorkerToFrontDone",    "WorkerToFrontHeartbeat"};
+  static constexpr std::array<std::string_view, 12> kNames = {
+      "WorkerToFrontHello",       "FrontToWorkerWelcome", "WorkerToFrontReady",
+      "FrontToWorkerRun",         "FrontToWorkerCancel",  "FrontToWorkerDrain",
+      "WorkerToFrontProgress",    "WorkerToFrontDone",    "WorkerToFrontHeartbeat",
+      "WorkerToFrontSeekWeights", "FrontToWorkerWeights", "WorkerToFrontOfferWeights"};
   static_assert(kNames.size() == std::variant_size_v<Message>);
   return number < kNames.size() ? kNames[number] : "unknown message";
 }

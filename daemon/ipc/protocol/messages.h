@@ -1,9 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 
+#include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
@@ -11,7 +13,7 @@
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 1;
+inline constexpr std::uint32_t kProtocolVersion = 2;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;
@@ -47,9 +49,26 @@ struct WorkerToFrontHeartbeat {
   WorkerReport report;
 };
 
+/// Is there a host copy of this component? Answered with FrontToWorkerWeights of the same number.
+struct WorkerToFrontSeekWeights {
+  std::uint64_t seek = 0;
+  ComponentSource source;
+};
+struct FrontToWorkerWeights {
+  std::uint64_t seek = 0;
+  std::optional<HostWeights> weights;
+};
+/// What the worker read; the front may keep it for others and for the worker's next life.
+struct WorkerToFrontOfferWeights {
+  ComponentSource source;
+  HostWeights weights;
+};
+
 /// The index is the message's number on the wire.
-using Message = std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady,
-                             FrontToWorkerRun, FrontToWorkerCancel, FrontToWorkerDrain,
-                             WorkerToFrontProgress, WorkerToFrontDone, WorkerToFrontHeartbeat>;
+using Message =
+    std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
+                 FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
+                 WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
+                 WorkerToFrontOfferWeights>;
 
 }  // namespace luna::ipc

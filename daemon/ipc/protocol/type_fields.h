@@ -1,5 +1,6 @@
 #pragma once
 
+#include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
@@ -322,6 +323,8 @@ void fields(Archive& archive, T& report) {
   archive.field("models", report.models);
   archive.field("resident_bytes", report.resident_bytes);
   archive.field("step_in_progress_ms", report.step_in_progress_ms);
+  archive.field("peak_resident_bytes", report.peak_resident_bytes);
+  archive.field("memory", report.memory);
 }
 
 template <class Archive, Described<WorkerSettings> T>
@@ -334,6 +337,37 @@ void fields(Archive& archive, T& settings) {
   archive.field("clip_vocabulary", settings.clip_vocabulary);
   archive.field("embedding_folders", settings.embedding_folders);
   archive.field("memory_budget_bytes", settings.memory_budget_bytes);
+}
+
+template <class Archive, Described<FileIdentity> T>
+void fields(Archive& archive, T& file) {
+  archive.field("path", file.path);
+  archive.field("device", file.device);
+  archive.field("inode", file.inode);
+  archive.field("size", file.size);
+  archive.field("mtime_ns", file.mtime_ns);
+  archive.field("ctime_ns", file.ctime_ns);
+}
+
+template <class Archive, Described<ComponentSource> T>
+void fields(Archive& archive, T& source) {
+  archive.field("file", source.file);
+  archive.field("slot", source.slot);
+}
+
+template <class Archive, Described<HostTensor> T>
+void fields(Archive& archive, T& tensor) {
+  archive.field("name", tensor.name);
+  archive.field("spec", tensor.spec);
+  archive.field("offset", tensor.offset);
+}
+
+template <class Archive, Described<HostWeights> T>
+void fields(Archive& archive, T& weights) {
+  archive.field("content_hash", weights.content_hash);
+  archive.field("tensors", weights.tensors);
+  archive.field("metadata", weights.metadata);
+  archive.field("bytes", weights.bytes);
 }
 
 }  // namespace luna::ipc

@@ -1,5 +1,8 @@
 #include "daemon/ipc/session/front_link.h"
 
+#include <map>
+#include <mutex>
+
 #include <unistd.h>
 
 #include "common/log/log.h"
@@ -19,6 +22,7 @@ class FrontLinkOverSocket final : public FrontLink,
     channel_->start(
         {[self = shared_from_this()](Message message) { self->on_message(std::move(message)); },
          [self = shared_from_this()](Status reason) {
+           self->answer_all_seeks();
            const Handlers handlers = std::exchange(self->handlers_, {});
            handlers.on_closed(std::move(reason));
          }});
@@ -39,6 +43,21 @@ class FrontLinkOverSocket final : public FrontLink,
   }
   void send_heartbeat(WorkerReport report) override {
     send(WorkerToFrontHeartbeat{std::move(report)});
+  }
+  void seek_weights(ComponentSource source, Found found) override {
+    std::uint64_t number = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      if (!closed_) {
+        number = ++last_seek_;
+        seeks_.emplace(number, found);
+      }
+    }
+    if (number == 0) return found(std::nullopt);
+    send(WorkerToFrontSeekWeights{number, std::move(source)});
+  }
+  void offer_weights(ComponentSource source, HostWeights weights) override {
+    send(WorkerToFrontOfferWeights{std::move(source), std::move(weights)});
   }
   void close_when_flushed() override { channel_->close_when_flushed(); }
 
@@ -62,14 +81,41 @@ class FrontLinkOverSocket final : public FrontLink,
       handlers_.on_cancel(cancel->job);
     } else if (std::holds_alternative<FrontToWorkerDrain>(message)) {
       handlers_.on_drain();
+    } else if (auto* weights = std::get_if<FrontToWorkerWeights>(&message)) {
+      answer_seek(weights->seek, std::move(weights->weights));
     } else {
       channel_->refuse(message, "a message from the front to a worker");
     }
   }
 
+  void answer_seek(std::uint64_t number, std::optional<HostWeights> weights) {
+    Found found;
+    {
+      const std::lock_guard lock(mutex_);
+      const auto seek = seeks_.extract(number);
+      if (seek.empty()) return;
+      found = std::move(seek.mapped());
+    }
+    found(std::move(weights));
+  }
+  void answer_all_seeks() {
+    std::map<std::uint64_t, Found> seeks;
+    {
+      const std::lock_guard lock(mutex_);
+      closed_ = true;
+      seeks.swap(seeks_);
+    }
+    for (const auto& [number, found] : seeks) found(std::nullopt);
+  }
+
   std::shared_ptr<MessageChannel> channel_;
   Handlers handlers_;  ///< only on the executor; released when the link closes
   bool welcomed_ = false;
+
+  std::mutex mutex_;  ///< guards all below
+  bool closed_ = false;
+  std::uint64_t last_seek_ = 0;
+  std::map<std::uint64_t, Found> seeks_;
 };
 
 }  // namespace

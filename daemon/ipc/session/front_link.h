@@ -37,6 +37,13 @@ class FrontLink {
   virtual void send_progress(JobId job, SampleProgress progress) = 0;
   virtual void send_done(JobId job, Result<JobReply> result) = 0;
   virtual void send_heartbeat(WorkerReport report) = 0;
+
+  using Found = std::function<void(std::optional<HostWeights>)>;
+  /// Asks the front for its copy of a component. `found` comes once, on the io_context's thread;
+  /// nullopt also when the link closes first.
+  virtual void seek_weights(ComponentSource source, Found found) = 0;
+  virtual void offer_weights(ComponentSource source, HostWeights weights) = 0;
+
   /// After everything queued so far was written, at the latest after 5 s.
   virtual void close_when_flushed() = 0;
 };

@@ -164,6 +164,14 @@ void WorkerLinkOverSocket::on_message(Message message) {
     if (handlers_.on_heartbeat) handlers_.on_heartbeat(heartbeat->report);
   } else if (auto* ready = std::get_if<WorkerToFrontReady>(&message)) {
     if (handlers_.on_ready) handlers_.on_ready(std::move(ready->status), std::move(ready->device));
+  } else if (const auto* question = std::get_if<WorkerToFrontSeekWeights>(&message)) {
+    FrontToWorkerWeights answer{question->seek, std::nullopt};
+    if (handlers_.on_seek_weights) answer.weights = handlers_.on_seek_weights(question->source);
+    (void)channel_->send(answer);
+  } else if (auto* offer = std::get_if<WorkerToFrontOfferWeights>(&message)) {
+    if (handlers_.on_offer_weights) {
+      handlers_.on_offer_weights(offer->source, std::move(offer->weights));
+    }
   } else {
     channel_->refuse(message, "a message from a worker to the front");
   }

@@ -45,10 +45,22 @@ std::uint64_t ComputeDevice::free_bytes() const {
   return free / 10 * 9;
 }
 
+bool ComputeDevice::failed() const {
+  // An error of one call is gone when it was told once; one of the context never is.
+  return cuda_ && !cuda_->synchronize(device_.index()).ok() &&
+         !cuda_->synchronize(device_.index()).ok();
+}
+
 std::uint64_t ComputeDevice::resident_bytes() const {
   if (!cuda_) return resident_host_bytes();
   const auto memory = cuda_->memory(device_.index());
   return memory.ok() ? memory->in_use_bytes : 0;
+}
+
+std::uint64_t ComputeDevice::peak_resident_bytes() const {
+  if (!cuda_) return peak_resident_host_bytes();
+  const auto memory = cuda_->memory(device_.index());
+  return memory.ok() ? memory->peak_bytes : 0;
 }
 
 void ComputeDevice::prepare_thread() const {

@@ -23,6 +23,10 @@ class ComputeDevice {
   std::uint64_t free_bytes() const;
   /// Of the process on CPU, of the device on a GPU.
   std::uint64_t resident_bytes() const;
+  /// The largest resident_bytes() since the start.
+  std::uint64_t peak_resident_bytes() const;
+  /// Engine::device_failed.
+  bool failed() const;
   /// Makes it the calling thread's device and sets that thread's share of cores.
   void prepare_thread() const;
 

@@ -112,6 +112,8 @@ WorkerReport DeviceEngine::report() const {
   report.device = device_.description();
   report.models = residency_->loaded();
   report.resident_bytes = device_.resident_bytes();
+  report.peak_resident_bytes = device_.peak_resident_bytes();
+  report.memory["weights"] = residency_->resident_bytes();
   return report;
 }
 

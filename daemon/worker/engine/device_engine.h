@@ -40,6 +40,7 @@ class DeviceEngine final : public Engine {
   void drain(std::function<void()> idle) override;
   WorkerReport report() const override;
   std::string device_description() const override { return device_.description(); }
+  bool device_failed() const override { return device_.failed(); }
 
  private:
   struct LiveJob {

@@ -10,14 +10,14 @@
 
 namespace luna::worker {
 
-Result<std::unique_ptr<Engine>> Engine::open(const WorkerSettings& settings,
-                                             BytesMaker make_bytes) {
+Result<std::unique_ptr<Engine>> Engine::open(const WorkerSettings& settings, BytesMaker make_bytes,
+                                             std::shared_ptr<HostCopies> copies) {
   return torch_call("opening the engine", [&]() -> Result<std::unique_ptr<Engine>> {
     LUNA_ASSIGN_OR_RETURN(ComputeDevice device, ComputeDevice::open(settings));
     LUNA_ASSIGN_OR_RETURN(auto tokenizer, ClipTokenizer::load(settings.clip_vocabulary));
     return std::unique_ptr<Engine>(
         std::make_unique<DeviceEngine>(settings, std::move(device), std::move(tokenizer),
-                                       make_file_source(), std::move(make_bytes)));
+                                       make_file_source(std::move(copies)), std::move(make_bytes)));
   });
 }
 

@@ -8,6 +8,7 @@
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
 #include "daemon/worker/ops/tensor_ref.h"
+#include "daemon/worker/weights/host_copies.h"
 
 namespace luna::worker {
 
@@ -16,9 +17,10 @@ namespace luna::worker {
 class Engine {
  public:
   /// Opens the device and the tokenizer. Errors say what is missing. `make_bytes` makes the bytes
-  /// of results.
+  /// of results; `copies` (nullptr: none) keeps weights beyond this process.
   static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings,
-                                              BytesMaker make_bytes = make_heap_bytes);
+                                              BytesMaker make_bytes = make_heap_bytes,
+                                              std::shared_ptr<HostCopies> copies = nullptr);
   /// Ends with the piece of work that runs; jobs that are left are answered with UNAVAILABLE.
   virtual ~Engine() = default;
 
@@ -32,6 +34,10 @@ class Engine {
   /// Cheap and never waits for a forward.
   virtual WorkerReport report() const = 0;
   virtual std::string device_description() const = 0;
+  /// Whether the device answers nothing any more, as after an illegal access on a GPU: then every
+  /// further job would fail, and only a new process helps. Waits for the device; to be asked after
+  /// an INTERNAL failure.
+  virtual bool device_failed() const { return false; }
 };
 
 }  // namespace luna::worker

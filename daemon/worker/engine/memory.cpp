@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace luna::worker {
@@ -55,6 +56,12 @@ std::uint64_t resident_host_bytes() {
   std::uint64_t total = 0, resident = 0;
   if (!(file >> total >> resident)) return 0;
   return resident * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::uint64_t peak_resident_host_bytes() {
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return 0;
+  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace luna::worker

@@ -9,5 +9,7 @@ namespace luna::worker {
 std::uint64_t available_host_bytes();
 /// Resident bytes of this process; 0 where the system does not tell.
 std::uint64_t resident_host_bytes();
+/// The most that it ever was; 0 where the system does not tell.
+std::uint64_t peak_resident_host_bytes();
 
 }  // namespace luna::worker

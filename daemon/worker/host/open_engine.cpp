@@ -4,8 +4,9 @@
 
 namespace luna::worker {
 
-Result<std::unique_ptr<Engine>> open_engine(const WorkerSettings& settings) {
-  return Engine::open(settings, make_result_bytes);
+Result<std::unique_ptr<Engine>> open_engine(const WorkerSettings& settings,
+                                            std::shared_ptr<HostCopies> copies) {
+  return Engine::open(settings, make_result_bytes, std::move(copies));
 }
 
 }  // namespace luna::worker

@@ -7,6 +7,7 @@
 namespace luna::worker {
 
 /// Opens the engine so that its large results travel by descriptor.
-Result<std::unique_ptr<Engine>> open_engine(const WorkerSettings& settings);
+Result<std::unique_ptr<Engine>> open_engine(const WorkerSettings& settings,
+                                            std::shared_ptr<HostCopies> copies);
 
 }  // namespace luna::worker

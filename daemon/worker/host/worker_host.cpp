@@ -6,6 +6,8 @@
 #include <boost/asio/post.hpp>
 
 #include "common/log/log.h"
+#include "common/types/worker_exit.h"
+#include "daemon/worker/host/linked_copies.h"
 
 namespace luna::worker {
 namespace {
@@ -37,7 +39,8 @@ WorkerHost::~WorkerHost() {
 void WorkerHost::welcome(const WorkerSettings& settings) {
   settings_ = settings;
   opening_ = std::thread([this, settings] {
-    auto opened = std::make_shared<Result<std::unique_ptr<Engine>>>(open_engine_(settings));
+    auto opened = std::make_shared<Result<std::unique_ptr<Engine>>>(
+        open_engine_(settings, make_linked_copies(link_)));
     boost::asio::post(io_, [this, opened] { engine_opened(std::move(*opened)); });
   });
   send_heartbeats();
@@ -61,7 +64,12 @@ void WorkerHost::run(Job job) {
     events.on_progress = [link = link_, id](const SampleProgress& progress) {
       link->send_progress(id, progress);
     };
-    events.on_done = [link = link_, id](Result<JobReply> result) {
+    events.on_done = [this, link = link_, id](Result<JobReply> result) {
+      if (result.status().code() == StatusCode::kInternal && engine_->device_failed()) {
+        // Unanswered, so that the front counts it as a death and runs the jobs elsewhere.
+        log::logger("host").error("the device has failed: {}", result.status().to_string());
+        return exit_(kDeviceErrorExit);
+      }
       link->send_done(id, std::move(result));
     };
     engine_->run(std::move(job), std::move(events));

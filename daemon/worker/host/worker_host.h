@@ -16,12 +16,13 @@
 namespace luna::worker {
 
 /// Connects one front's control socket to an Engine: runs the jobs that come, sends heartbeats
-/// (during a forward too), drains on request. Everything here happens on the io_context's thread,
-/// except opening the engine, which has a thread of its own, and the engine's events, which only
-/// send.
+/// (during a forward too), drains on request, ends the process when the device has failed.
+/// Everything here happens on the io_context's thread, except opening the engine, which has a
+/// thread of its own, and the engine's events, which only send.
 class WorkerHost {
  public:
-  using OpenEngine = std::function<Result<std::unique_ptr<Engine>>(const WorkerSettings&)>;
+  using OpenEngine = std::function<Result<std::unique_ptr<Engine>>(const WorkerSettings&,
+                                                                   std::shared_ptr<HostCopies>)>;
   /// How the process ends. Does not return, or not normally.
   using Exit = std::function<void(int code)>;
 

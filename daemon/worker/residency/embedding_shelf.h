@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "daemon/worker/residency/file_identity.h"
+#include "common/local/identify.h"
 
 namespace luna::worker {
 

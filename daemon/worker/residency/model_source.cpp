@@ -3,6 +3,7 @@
 #include <map>
 #include <utility>
 
+#include "common/local/identify.h"
 #include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/weight_loader.h"
@@ -38,6 +39,8 @@ FoundComponent measure(const TensorDirectory& directory, DetectedComponent detec
 
 class FileSource final : public ModelSource {
  public:
+  explicit FileSource(std::shared_ptr<HostCopies> copies) : copies_(std::move(copies)) {}
+
   Result<std::vector<FoundComponent>> inspect(const std::string& path) override {
     LUNA_ASSIGN_OR_RETURN(const TensorDirectory directory, read_directory(path));
     auto detected = detect_components(directory);
@@ -52,8 +55,12 @@ class FileSource final : public ModelSource {
                                                   const FoundComponent& found,
                                                   at::ScalarType storage,
                                                   at::Device device) override {
-    return torch_call("reading " + path,
-                      [&] { return load_weights({path, found.detected.rename, storage, device}); });
+    LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(path));
+    LUNA_ASSIGN_OR_RETURN(const HostWeights weights,
+                          host_weights({std::move(file), found.detected.info.slot}, found));
+    auto placed = place_weights(weights, storage, device);
+    LUNA_RETURN_IF_ERROR(placed.status().with_context(path));
+    return placed;
   }
 
   Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
@@ -62,6 +69,19 @@ class FileSource final : public ModelSource {
       return build_component(found.detected.info, std::move(weights), compute, device);
     });
   }
+
+ private:
+  Result<HostWeights> host_weights(const ComponentSource& source, const FoundComponent& found) {
+    if (copies_) {
+      if (auto copy = copies_->find(source)) return *std::move(copy);
+    }
+    LUNA_ASSIGN_OR_RETURN(HostWeights weights,
+                          read_weights(source.file.path, found.detected.rename));
+    if (copies_) copies_->keep(source, weights);
+    return weights;
+  }
+
+  const std::shared_ptr<HostCopies> copies_;
 };
 
 }  // namespace
@@ -70,7 +90,9 @@ std::uint64_t FoundComponent::bytes_as(at::ScalarType storage) const {
   return floating_elements * c10::elementSize(storage) + other_bytes;
 }
 
-std::unique_ptr<ModelSource> make_file_source() { return std::make_unique<FileSource>(); }
+std::unique_ptr<ModelSource> make_file_source(std::shared_ptr<HostCopies> copies) {
+  return std::make_unique<FileSource>(std::move(copies));
+}
 
 std::uint64_t resident_bytes_of(const Component& component) {
   return std::visit([](const auto& model) { return model->resident_bytes(); }, component);

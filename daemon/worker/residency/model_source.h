@@ -8,6 +8,7 @@
 
 #include "common/types/dtype.h"
 #include "daemon/worker/models/registry.h"
+#include "daemon/worker/weights/host_copies.h"
 
 namespace luna::worker {
 
@@ -39,8 +40,9 @@ class ModelSource {
                                   at::ScalarType compute, at::Device device) = 0;
 };
 
-/// read_directory, detect_components, load_weights and build_component.
-std::unique_ptr<ModelSource> make_file_source();
+/// read_directory, detect_components, read_weights and build_component. Weights are looked for
+/// among `copies` first, and offered to them when they had to be read; nullptr: there are none.
+std::unique_ptr<ModelSource> make_file_source(std::shared_ptr<HostCopies> copies = nullptr);
 
 /// The weights of any component: what it keeps resident, in bytes.
 std::uint64_t resident_bytes_of(const Component& component);

@@ -12,7 +12,7 @@
 
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
-#include "daemon/worker/residency/file_identity.h"
+#include "common/local/identify.h"
 
 namespace luna::worker {
 namespace {

@@ -6,7 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "daemon/worker/formats/safetensors_file.h"
-#include "daemon/worker/weights/parallel_reader.h"
+#include "daemon/worker/ops/scalar_types.h"
 
 namespace luna::worker {
 namespace {
@@ -88,10 +88,12 @@ Result<std::vector<std::vector<float>>> read_embedding(const std::string& path, 
   }
 
   std::vector<std::vector<float>> rows;
-  ParallelReader reader(file, entries, 1);
-  for (std::size_t i = 0; i < entries.size(); ++i) {
-    LUNA_ASSIGN_OR_RETURN(const RawTensor raw, reader.next());
-    const at::Tensor values = raw.tensor.to(at::kFloat).contiguous();
+  for (const SafetensorsEntry* entry : entries) {
+    const at::Tensor raw =
+        at::empty(entry->spec.shape, at::TensorOptions().dtype(scalar_type_of(entry->spec.dtype)));
+    LUNA_RETURN_IF_ERROR(
+        file.read(*entry, 0, {static_cast<std::byte*>(raw.data_ptr()), raw.nbytes()}));
+    const at::Tensor values = raw.to(at::kFloat);
     const float* from = values.const_data_ptr<float>();
     for (std::int64_t row = 0; row < values.numel() / static_cast<std::int64_t>(width);
          ++row, from += width)

@@ -3,49 +3,44 @@
 #include <condition_variable>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <ATen/ATen.h>
 
 #include "daemon/worker/formats/safetensors_file.h"
 
 namespace luna::worker {
 
-/// A tensor as it lies in the file, in memory of its own, and the hex SHA-256 of its bytes.
-struct RawTensor {
-  at::Tensor tensor;
-  std::string digest;
+/// A tensor of the file, and the memory of exactly its size that its bytes go to.
+struct TensorDestination {
+  const SafetensorsEntry* entry = nullptr;
+  std::span<std::byte> bytes;
 };
 
-/// Reads and hashes tensors of one file on a few threads, and hands them out in the order asked
-/// for. At most `kAhead` tensors wait to be fetched, so that a slow taker bounds the memory.
+/// Reads and hashes tensors of one file on a few threads, into memory that the caller provides.
 class ParallelReader {
  public:
-  static constexpr std::size_t kAhead = 16;
-
-  /// `file` and the entries must outlive the reader.
-  ParallelReader(const SafetensorsFile& file, std::vector<const SafetensorsEntry*> entries,
+  /// `file`, the entries and the memory must outlive the reader.
+  ParallelReader(const SafetensorsFile& file, std::vector<TensorDestination> tensors,
                  std::size_t threads);
-  /// Stops reading; what was not fetched is dropped.
+  /// Stops reading.
   ~ParallelReader();
   ParallelReader(const ParallelReader&) = delete;
   ParallelReader& operator=(const ParallelReader&) = delete;
 
-  /// The next tensor, or what reading it met: DATA_LOSS, RESOURCE_EXHAUSTED. At most one call an
-  /// entry.
-  Result<RawTensor> next();
+  /// The hex SHA-256 of the next tensor's bytes, in the order asked for, once they are in place; or
+  /// what reading them met: DATA_LOSS. At most one call a tensor.
+  Result<std::string> next();
 
  private:
   void work();
-  Result<RawTensor> read(const SafetensorsEntry& entry) const;
 
   const SafetensorsFile& file_;
-  const std::vector<const SafetensorsEntry*> entries_;
+  const std::vector<TensorDestination> tensors_;
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::optional<Result<RawTensor>>> done_;
+  std::vector<std::optional<Result<std::string>>> done_;
   std::size_t claimed_ = 0;
   std::size_t fetched_ = 0;
   bool stop_ = false;

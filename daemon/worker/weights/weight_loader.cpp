@@ -5,7 +5,9 @@
 
 #include <fmt/ranges.h>
 
+#include "common/local/memory.h"
 #include "daemon/worker/formats/safetensors_file.h"
+#include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/parallel_reader.h"
 #include "daemon/worker/weights/sha256.h"
@@ -16,44 +18,54 @@ namespace {
 // Reading and hashing saturate a disk with few threads; the machine has other work.
 constexpr std::size_t kReaders = 4;
 
-/// The tensors of one component: its own name for each entry, in the order of the file.
-struct Selection {
+// Tensors begin where vector instructions like it.
+constexpr std::uint64_t kAlignment = 64;
+
+/// The tensors of one component in the order of the file, and where each shall lie.
+struct Layout {
   std::vector<const SafetensorsEntry*> entries;
-  std::vector<std::string> names;
+  std::vector<HostTensor> tensors;
+  std::uint64_t bytes = 0;
 };
 
-Result<Selection> select(const SafetensorsFile& file, const WeightRequest& request) {
-  Selection selection;
+Result<Layout> lay_out(const SafetensorsFile& file, const Rename& rename) {
+  Layout layout;
   std::map<std::string, const SafetensorsEntry*> taken;
   for (const SafetensorsEntry& entry : file.header().entries) {
-    std::string name = request.rename ? request.rename(entry.name) : entry.name;
+    std::string name = rename ? rename(entry.name) : entry.name;
     if (name.empty()) continue;
     const auto [other, fresh] = taken.emplace(name, &entry);
     if (!fresh) {
       return error(StatusCode::kInvalidArgument, "{}: '{}' and '{}' are both '{}' of one component",
-                   request.path, other->second->name, entry.name, name);
+                   file.path(), other->second->name, entry.name, name);
     }
-    selection.entries.push_back(&entry);
-    selection.names.push_back(std::move(name));
+    layout.entries.push_back(&entry);
+    layout.tensors.push_back({std::move(name), entry.spec, layout.bytes});
+    layout.bytes += (entry.spec.byte_size() + kAlignment - 1) / kAlignment * kAlignment;
   }
-  if (selection.entries.empty()) {
+  if (layout.entries.empty()) {
     return error(StatusCode::kInvalidArgument,
-                 "{}: none of its {} tensors belongs to the component", request.path,
+                 "{}: none of its {} tensors belongs to the component", file.path(),
                  file.header().entries.size());
   }
-  return selection;
-}
-
-at::Tensor placed(const at::Tensor& raw, const WeightRequest& request) {
-  const at::ScalarType type =
-      at::isFloatingType(raw.scalar_type()) ? request.storage : raw.scalar_type();
-  return raw.to(type).to(request.device);
+  return layout;
 }
 
 /// One line a tensor; lengths make the names unambiguous.
-std::string line_of(const std::string& name, const TensorSpec& spec, const std::string& digest) {
-  return fmt::format("{} {} {} {} {}\n", name.size(), name, dtype_name(spec.dtype),
-                     fmt::join(spec.shape, ","), digest);
+std::string line_of(const HostTensor& tensor, const std::string& digest) {
+  return fmt::format("{} {} {} {} {}\n", tensor.name.size(), tensor.name,
+                     dtype_name(tensor.spec.dtype), fmt::join(tensor.spec.shape, ","), digest);
+}
+
+/// A view of the sealed memory, which lives as long as the tensor does.
+at::Tensor view_of(const BytesPtr& bytes, const HostTensor& tensor) {
+  // A bool's byte may be anything in a file; only 0 and 1 are values.
+  const bool as_bool = tensor.spec.dtype == DType::kBool;
+  const at::ScalarType type = as_bool ? at::kByte : scalar_type_of(tensor.spec.dtype);
+  auto* const data = const_cast<std::byte*>(bytes->view().data()) + tensor.offset;
+  const at::Tensor view =
+      at::from_blob(data, tensor.spec.shape, [bytes](void*) {}, at::TensorOptions().dtype(type));
+  return as_bool ? view.ne(0) : view;
 }
 
 }  // namespace
@@ -67,32 +79,59 @@ Result<TensorDirectory> read_directory(const std::string& path) {
   return directory;
 }
 
-Result<std::shared_ptr<const WeightStore>> load_weights(const WeightRequest& request) {
-  LUNA_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(request.path));
-  LUNA_ASSIGN_OR_RETURN(const Selection selection, select(file, request));
+Result<HostWeights> read_weights(const std::string& path, const Rename& rename) {
+  LUNA_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
+  LUNA_ASSIGN_OR_RETURN(Layout layout, lay_out(file, rename));
+  auto made = MemoryRegion::create("luna-weights", std::max<std::uint64_t>(layout.bytes, 1));
+  LUNA_RETURN_IF_ERROR(made.status().with_context(path));
+  MemoryRegion region = *std::move(made);
 
-  WeightStore::Tensors tensors;
+  std::vector<TensorDestination> destinations;
+  for (std::size_t i = 0; i < layout.entries.size(); ++i) {
+    const HostTensor& tensor = layout.tensors[i];
+    destinations.push_back(
+        {layout.entries[i], region.bytes().subspan(tensor.offset, tensor.spec.byte_size())});
+  }
   std::map<std::string, std::string> lines;
   {
     ParallelReader reader(
-        file, selection.entries,
+        file, std::move(destinations),
         std::min<std::size_t>(kReaders, std::max(2u, std::thread::hardware_concurrency())));
-    for (std::size_t i = 0; i < selection.entries.size(); ++i) {
-      const std::string& name = selection.names[i];
-      LUNA_ASSIGN_OR_RETURN(const RawTensor raw, reader.next());
-      lines.emplace(name, line_of(name, selection.entries[i]->spec, raw.digest));
-      LUNA_ASSIGN_OR_RETURN(at::Tensor tensor,
-                            torch_call(fmt::format("{}: placing tensor '{}'", request.path, name),
-                                       [&] { return placed(raw.tensor, request); }));
-      tensors.emplace(name, std::move(tensor));
+    for (const HostTensor& tensor : layout.tensors) {
+      LUNA_ASSIGN_OR_RETURN(const std::string digest, reader.next());
+      lines.emplace(tensor.name, line_of(tensor, digest));
     }
   }
   LUNA_RETURN_IF_ERROR(file.check_unchanged());
 
   Sha256 hash;
   for (const auto& [name, line] : lines) hash.update(line);
-  return std::shared_ptr<const WeightStore>(
-      std::make_shared<WeightStore>(std::move(tensors), file.header().metadata, hash.finish()));
+  HostWeights weights{hash.finish(), std::move(layout.tensors), file.header().metadata, nullptr};
+  LUNA_ASSIGN_OR_RETURN(weights.bytes, std::move(region).finish());
+  return weights;
+}
+
+Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weights,
+                                                         at::ScalarType storage,
+                                                         at::Device device) {
+  LUNA_RETURN_IF_ERROR(weights.validate());
+  WeightStore::Tensors tensors;
+  for (const HostTensor& tensor : weights.tensors) {
+    LUNA_ASSIGN_OR_RETURN(at::Tensor placed,
+                          torch_call(fmt::format("placing tensor '{}'", tensor.name), [&] {
+                            const at::Tensor view = view_of(weights.bytes, tensor);
+                            const bool floating = at::isFloatingType(view.scalar_type());
+                            return view.to(floating ? storage : view.scalar_type()).to(device);
+                          }));
+    tensors.emplace(tensor.name, std::move(placed));
+  }
+  return std::make_shared<const WeightStore>(std::move(tensors), weights.metadata,
+                                             weights.content_hash);
+}
+
+Result<std::shared_ptr<const WeightStore>> load_weights(const WeightRequest& request) {
+  LUNA_ASSIGN_OR_RETURN(const HostWeights weights, read_weights(request.path, request.rename));
+  return place_weights(weights, request.storage, request.device);
 }
 
 }  // namespace luna::worker

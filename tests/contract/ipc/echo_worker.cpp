@@ -71,6 +71,9 @@ class EchoWorker {
       if (order->text == "hang") return void(hanging_.insert(job.id));
       if (order->text == "deaf") return;
       if (order->text == "die") return die_();
+      if (order->text == "seek") return seek(job.id);
+      if (order->text == "offer")
+        link_->offer_weights({{"/models/offered"}, Slot::kVae}, weights());
     }
     if (const auto* sample = std::get_if<SampleRequest>(&job.request)) {
       for (int step = 1; step <= sample->run.steps; ++step) {
@@ -79,6 +82,19 @@ class EchoWorker {
     }
     ++report_.jobs_done;
     link_->send_done(job.id, std::visit(Echo(), job.request));
+  }
+  void seek(JobId job) {
+    link_->seek_weights({{"/models/sought"}, Slot::kUNet},
+                        [this, job](std::optional<HostWeights> found) {
+                          TokenizeReply reply;
+                          reply.warnings = {found ? found->content_hash : "none"};
+                          link_->send_done(job, JobReply(std::move(reply)));
+                        });
+  }
+  static HostWeights weights() {
+    const std::vector<float> values(100'000, 0.5f);
+    const TensorRef tensor = tensor_of({100'000}, values);
+    return {"hash", {{"w", tensor.spec, 0}}, {{"key", "value"}}, tensor.host_bytes()};
   }
   void on_cancel(JobId job) {
     if (hanging_.erase(job) == 0) return;

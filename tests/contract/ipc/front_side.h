@@ -73,17 +73,29 @@ class FrontSide {
   explicit FrontSide(UniqueFd socket, LinkOptions options = {}) {
     WorkerSettings settings;
     settings.device = "cuda:7";
-    link_ = WorkerLink::adopt(io_.context(), socket.release(), WorkerId{3}, settings,
-                              {[this](const Status& status, std::string device) {
-                                 ready_status = status;
-                                 ready.set(std::move(device));
-                               },
-                               [this](const WorkerReport& report) { heartbeats.push_back(report); },
-                               [this](const Status& status) {
-                                 jobs_answered_at_close = answered_;
-                                 closed.set(status);
-                               }},
-                              options);
+    link_ = WorkerLink::adopt(
+        io_.context(), socket.release(), WorkerId{3}, settings,
+        {.on_ready =
+             [this](const Status& status, std::string device) {
+               ready_status = status;
+               ready.set(std::move(device));
+             },
+         .on_heartbeat = [this](const WorkerReport& report) { heartbeats.push_back(report); },
+         .on_seek_weights =
+             [this](const ComponentSource& source) {
+               sought = source;
+               return to_find;
+             },
+         .on_offer_weights =
+             [this](const ComponentSource& source, HostWeights weights) {
+               offered.set({source, std::move(weights)});
+             },
+         .on_closed =
+             [this](const Status& status) {
+               jobs_answered_at_close = answered_;
+               closed.set(status);
+             }},
+        options);
   }
   ~FrontSide() {
     link_->close();
@@ -113,6 +125,9 @@ class FrontSide {
   Arrival<std::string> ready;
   Status ready_status;
   std::vector<WorkerReport> heartbeats;  ///< complete once closed has arrived
+  std::optional<HostWeights> to_find;    ///< set before a job that seeks
+  ComponentSource sought;                ///< complete once that job is done
+  Arrival<std::pair<ComponentSource, HostWeights>> offered;
   Arrival<Status> closed;
   int jobs_answered_at_close = -1;
 

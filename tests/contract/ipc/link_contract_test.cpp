@@ -125,6 +125,30 @@ TEST_P(LinkContract, ATensorInSealedMemoryIsTheSameMemoryAtBothEnds) {
   EXPECT_TRUE(same_content(outcome->reply<VaeEncodeReply>().latent, request.pixels));
 }
 
+TEST_P(LinkContract, AWorkerFindsTheHostCopyThatTheFrontHasAndOnlyThat) {
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
+  EXPECT_EQ(front.run(TokenizeRequest{"seek"})->reply<TokenizeReply>().warnings[0], "none");
+  EXPECT_EQ(front.sought.file.path, "/models/sought");
+  EXPECT_EQ(front.sought.slot, Slot::kUNet);
+  front.to_find = HostWeights{"the hash", {}, {}, sealed_memory(4096, 1)};
+  EXPECT_EQ(front.run(TokenizeRequest{"seek"})->reply<TokenizeReply>().warnings[0], "the hash");
+}
+
+TEST_P(LinkContract, WeightsThatAWorkerOffersArriveWhole) {
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
+  front.run(TokenizeRequest{"offer"})->done.get();
+  const auto& [source, weights] = front.offered.get();
+  EXPECT_EQ(source.file.path, "/models/offered");
+  EXPECT_EQ(source.slot, Slot::kVae);
+  EXPECT_EQ(weights.content_hash, "hash");
+  EXPECT_EQ(weights.metadata.at("key"), "value");
+  ASSERT_EQ(weights.tensors.size(), 1u);
+  EXPECT_TRUE(weights.validate().ok()) << weights.validate().to_string();
+  EXPECT_GE(weights.bytes->fd(), 0) << "so much goes by descriptor";
+}
+
 TEST_P(LinkContract, ManyRowsWithLargeTensorsTravelInOneJob) {
   const auto peer = Peer::start(GetParam());
   FrontSide front(peer->take_socket());
@@ -271,7 +295,8 @@ TEST_P(LinkContract, PeersOfTwoVersionsNameBothAndPart) {
   const auto outcome = front.run(TokenizeRequest{"hello?"});
   EXPECT_EQ(front.closed.get().code(), StatusCode::kFailedPrecondition);
   EXPECT_THAT(front.closed.get().message(),
-              AllOf(HasSubstr("protocol version 41"), HasSubstr("this side version 1")));
+              AllOf(HasSubstr("protocol version 41"),
+                    HasSubstr(fmt::format("this side version {}", kProtocolVersion))));
   EXPECT_THAT(outcome->status().message(), HasSubstr("protocol version 41"));
   EXPECT_EQ(peer->join(), StatusCode::kFailedPrecondition) << "the worker knows as well";
 }

@@ -116,7 +116,8 @@ TEST_F(RogueWorker, AFrameThatHoldsAnotherMessageThanItsHeaderSaysIsRefused) {
 TEST_F(RogueWorker, AVersionThatDiffersOnlyInsideHelloIsNamedToo) {
   connect();
   send(*worker_, WorkerToFrontHello{12, 1});
-  expect_closed(StatusCode::kFailedPrecondition, "protocol version 12, this side version 1");
+  expect_closed(StatusCode::kFailedPrecondition,
+                fmt::format("protocol version 12, this side version {}", kProtocolVersion));
 }
 
 TEST_F(RogueWorker, SilenceInsteadOfAHandshakeEndsTheLink) {

@@ -49,6 +49,29 @@ TEST_F(Commands, StatusAsJsonHoldsEverything) {
   EXPECT_EQ(object["events"].size(), 12u);
 }
 
+TEST_F(Commands, StatusShowsQueuesLeasesAndMemoryByKind) {
+  fake_->status_info = busy_status();
+  fake_->status_info.queues = {{"studio", Priority::kBulk, 6, 65}};
+  WorkflowInfo workflow;
+  workflow.id = "studio";
+  workflow.calls_running = 7;
+  workflow.seconds_left = 185;
+  workflow.model_bytes = 3 << 20;
+  fake_->status_info.workflows = {workflow};
+  WorkerReport& report = fake_->status_info.workers[0].report;
+  report.peak_resident_bytes = 5 << 20;
+  report.memory = {{"weights", 2 << 20}};
+  ASSERT_EQ(luna({"status"}), 0);
+  for (const char* text :
+       {"bulk", "1 min 5 s", "3 min 5 s", "3.0 MiB", "5.0 MiB", "weights 2.0 MiB"}) {
+    EXPECT_TRUE(out_has(text)) << text << " in\n" << out_.str();
+  }
+  ASSERT_EQ(luna({"status", "--json"}), 0);
+  EXPECT_EQ(json_out()["queues"][0]["priority"], "bulk");
+  EXPECT_EQ(json_out()["workflows"][0]["model_bytes"], 3 << 20);
+  EXPECT_EQ(json_out()["workers"][0]["memory"]["weights"], 2 << 20);
+}
+
 TEST_F(Commands, ModelsListShowsFilesAndWhatIsLoaded) {
   fake_->models.files = {{"checkpoints", "a.safetensors", 2048}, {"vae", "b.safetensors", 1}};
   ASSERT_EQ(luna({"models", "list"}), 0);
@@ -115,7 +138,8 @@ TEST_F(Commands, EveryCommandTakesJson) {
 TEST_F(Commands, CompletionKnowsCommandsFlagsAndValues) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     ASSERT_EQ(luna({"completion", shell}), 0);
-    for (const char* word : {"generate", "inspect", "scheduler", "kl_optimal", "doctor"}) {
+    for (const char* word :
+         {"generate", "inspect", "scheduler", "kl_optimal", "doctor", "top", "interval"}) {
       EXPECT_TRUE(out_has(word)) << shell << " " << word;
     }
   }

@@ -54,8 +54,8 @@ TEST(Courier, RunsWhatWasPostedEvenWhenItEnds) {
 }
 
 TEST(Courier, OneTaskThatWaitsDoesNotHoldUpTheNext) {
-  Courier courier;
   std::promise<void> go;
+  Courier courier;  // its end waits for both tasks, which need the promise
   courier.post([&] { go.get_future().wait(); });
   courier.post([&] { go.set_value(); });  // hangs here if both share one thread
 }

@@ -1,7 +1,9 @@
 #include "common/local/memory.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <span>
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -19,7 +21,7 @@ using ::testing::HasSubstr;
 
 BytesPtr finished(std::string_view content) {
   MemoryRegion region = *MemoryRegion::create("test", content.size());
-  std::memcpy(region.bytes().data(), content.data(), content.size());
+  std::ranges::copy(std::as_bytes(std::span(content)), region.bytes().begin());
   return *std::move(region).finish();
 }
 

@@ -36,6 +36,14 @@ TEST(Names, OfPrecisionsMayBeWrittenAsPeopleDo) {
   EXPECT_EQ(precision_name(Precision::kF16), "fp16");
 }
 
+TEST(Names, OfPrioritiesLeadBackToThem) {
+  for (const Priority priority : {Priority::kInteractive, Priority::kNormal, Priority::kBulk}) {
+    EXPECT_EQ(priority_from_name(priority_name(priority)), priority);
+  }
+  EXPECT_EQ(priority_name(Priority::kBulk), "bulk");
+  EXPECT_EQ(priority_from_name("urgent"), std::nullopt);
+}
+
 TEST(Names, OfJobsFollowTheRequest) {
   EXPECT_EQ(job_kind(TokenizeRequest{}), "tokenize");
   EXPECT_EQ(job_kind(SampleRequest{}), "sample");

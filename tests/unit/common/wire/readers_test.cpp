@@ -172,6 +172,14 @@ TEST(Readers, AReadMessageNeverCrashesOnAnEmptyOne) {
   expect_refused(denoise, "rows[0].x: missing");
 }
 
+TEST(Readers, AQueueOfAnUnknownPriorityIsRefusedByItsPlace) {
+  v1::GetStatusResponse status;
+  status.add_queues()->set_priority("bulk");
+  status.add_queues()->set_priority("urgent");
+  expect_refused(status,
+                 "queues[1].priority: expected interactive, normal or bulk, found 'urgent'");
+}
+
 TEST(Writers, KeepFieldsThatTheTypesHaveBesidesTheDefaults) {
   WorkerInfo worker;
   worker.id = WorkerId{7};

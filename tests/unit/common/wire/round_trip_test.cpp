@@ -100,6 +100,7 @@ TEST_F(RoundTrip, FilesWorkflowsAndStatusSurvive) {
   for (v1::WorkerStatus& worker : *status.mutable_workers()) {
     for (v1::LoadedModel& model : *worker.mutable_models()) model.set_worker_id(worker.worker_id());
   }
+  for (v1::QueueStatus& queue : *status.mutable_queues()) queue.set_priority("bulk");
   expect_same(status);
 }
 

@@ -57,11 +57,28 @@ class CoreTest : public testing::Test {
 
   FrontCore& core() {
     if (!core_) {
-      core_ = std::make_unique<FrontCore>(std::make_shared<const Config>(config_),
-                                          [this] { return now_; });
+      core_ = std::make_unique<FrontCore>(
+          std::make_shared<const Config>(config_), [this] { return now_; },
+          [this](const Job& job) { return fingerprint_of(job); });
     }
     return *core_;
   }
+
+  /// Samples are told by their seed.
+  std::string fingerprint_of(const Job& job) {
+    ++fingerprints_;
+    if (std::holds_alternative<SampleRequest>(job.request)) {
+      return fmt::format("sample {}", seed_of(job));
+    }
+    if (const auto* inspect = std::get_if<InspectModelRequest>(&job.request)) return inspect->path;
+    return fmt::format("job {}", job.id.value);
+  }
+
+  static WorkerEnd crash(const std::string& how = "killed by signal 11") {
+    return {WorkerEnd::Kind::kCrash, how};
+  }
+  static WorkerEnd killed() { return {WorkerEnd::Kind::kFromOutside, "killed by signal 9"}; }
+  static WorkerEnd hang() { return {WorkerEnd::Kind::kHang, "no heartbeat"}; }
 
   /// A ready worker that answers inspections and loads, and leaves all else to the test.
   std::shared_ptr<FakeWorker> add_worker(std::uint64_t id) {
@@ -148,6 +165,7 @@ class CoreTest : public testing::Test {
   Config config_;
   std::map<std::string, std::vector<Slot>> contents_;
   int inspections_ = 0;
+  int fingerprints_ = 0;
   TimePoint now_ = TimePoint(std::chrono::hours(1));
   std::unique_ptr<FrontCore> core_;
 };

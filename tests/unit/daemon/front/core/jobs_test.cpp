@@ -37,7 +37,8 @@ TEST_F(Jobs, EightJobsOfAWorkerThatDiesAreAllRunAgainAndAnswered) {
   for (int i = 0; i < 8; ++i) calls.push_back(submit(caller("w"), sample(i)));
   ASSERT_EQ(worker_->running.size(), 8u);
   worker_->die();
-  core().worker_gone(WorkerId{1}, "killed by signal 9", true);
+  EXPECT_EQ(core().status().jobs.queued, 8u);
+  core().worker_gone(WorkerId{1}, killed());
   EXPECT_EQ(core().status().jobs.queued, 8u);
   EXPECT_THAT(core().status().events.back().text,
               AllOf(HasSubstr("killed by signal 9"), HasSubstr("8 jobs")));
@@ -53,13 +54,15 @@ TEST_F(Jobs, EightJobsOfAWorkerThatDiesAreAllRunAgainAndAnswered) {
   }
   EXPECT_EQ(core().status().jobs.rerun, 8u);
   EXPECT_EQ(core().status().workers.at(0).restarts, 1u);
-  EXPECT_EQ(core().status().workers.at(0).last_exit, "killed by signal 9");
+  EXPECT_EQ(core().status().workers.at(0).last_exit, "killed from outside: killed by signal 9");
 }
 
 TEST_F(Jobs, AJobOfADeadWorkerGoesToAnotherWithoutWaitingForTheRestart) {
   auto call = submit(caller("w"), sample());
   auto other = add_worker(2);
   worker_->die();
+  EXPECT_TRUE(other->running.empty()) << "first it must be known what ended the worker";
+  core().worker_gone(WorkerId{1}, killed());
   EXPECT_EQ(other->running.size(), 1u);
 }
 
@@ -71,12 +74,22 @@ TEST_F(Jobs, NothingGoesToAWorkerThatAnsweredUnavailableUntilItIsHeardAgain) {
   EXPECT_EQ(worker_->running.size(), 1u);
 }
 
+TEST_F(Jobs, AWorkerThatLivesAndTakesNothingDoesNotKeepAJobForEver) {
+  auto call = submit(caller("w"), sample());
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    EXPECT_FALSE(call->done());
+    worker_->die();
+    core().worker_report(WorkerId{1}, {});
+  }
+  EXPECT_EQ(call->code(), StatusCode::kUnavailable);
+}
+
 TEST_F(Jobs, AJobIsGivenUpAfterTheAllowedAttempts) {
   auto call = submit(caller("w"), sample());
   for (int attempt = 1; attempt <= 3; ++attempt) {
     EXPECT_FALSE(call->done());
     worker_->die();
-    core().worker_gone(WorkerId{1}, "killed by signal 11", true);
+    core().worker_gone(WorkerId{1}, killed());
     worker_ = add_worker(1);
   }
   EXPECT_EQ(call->code(), StatusCode::kUnavailable);
@@ -95,7 +108,7 @@ TEST_F(Jobs, ARerunRepeatsNoProgress) {
   auto call = submit(caller("w"), sample());
   for (const int step : {1, 2, 3}) worker_->progress(call->id, step);
   worker_->die();
-  core().worker_gone(WorkerId{1}, "x", true);
+  core().worker_gone(WorkerId{1}, killed());
   worker_ = add_worker(1);
   for (const int step : {1, 2, 3, 4, 5}) worker_->progress(call->id, step);
   EXPECT_THAT(call->steps, ElementsAre(1, 2, 3, 4, 5));
@@ -104,7 +117,9 @@ TEST_F(Jobs, ARerunRepeatsNoProgress) {
 TEST_F(Jobs, WhenEveryWorkerIsDownForGoodQueuedAndNewCallsAreAnswered) {
   auto call = submit(caller("w"), sample());
   worker_->die();
-  core().worker_gone(WorkerId{1}, "no libtorch", false);
+  core().worker_gone(WorkerId{1}, crash("no libtorch"));
+  EXPECT_FALSE(call->done());
+  core().worker_given_up(WorkerId{1});
   EXPECT_EQ(call->code(), StatusCode::kUnavailable);
   EXPECT_THAT(call->message(), HasSubstr("no libtorch"));
   EXPECT_EQ(submit(caller("w"), sample())->code(), StatusCode::kUnavailable);
@@ -112,7 +127,7 @@ TEST_F(Jobs, WhenEveryWorkerIsDownForGoodQueuedAndNewCallsAreAnswered) {
 }
 
 TEST_F(Jobs, CallsWaitForTheFirstWorker) {
-  core().worker_gone(WorkerId{1}, "x", true);
+  core().worker_gone(WorkerId{1}, killed());
   auto call = submit(caller("w"), sample());
   EXPECT_FALSE(call->done());
   auto again = add_worker(1);
@@ -130,7 +145,7 @@ TEST_F(Jobs, ACancelReachesTheWorkerAndIsAnsweredOnce) {
 }
 
 TEST_F(Jobs, AQueuedCallIsCancelledAtOnce) {
-  core().worker_gone(WorkerId{1}, "x", true);
+  core().worker_gone(WorkerId{1}, killed());
   auto call = submit(caller("w"), sample());
   core().cancel(call->id);
   EXPECT_EQ(call->code(), StatusCode::kCancelled);
@@ -143,7 +158,7 @@ TEST_F(Jobs, ACancelledJobIsNotRunAgainWhenItsWorkerDies) {
     using FakeWorker::FakeWorker;
     void cancel(JobId job) override { cancelled.push_back(job); }
   };
-  core().worker_gone(WorkerId{1}, "x", true);
+  core().worker_gone(WorkerId{1}, killed());
   auto deaf = std::make_shared<Deaf>(1);
   core().worker_ready(deaf, "cpu");
   auto call = submit(caller("w"), sample());
@@ -183,7 +198,7 @@ TEST_F(Jobs, ADeadlineInThePastIsRefused) {
 }
 
 TEST_F(Jobs, AQueuedCallEndsWithItsDeadline) {
-  core().worker_gone(WorkerId{1}, "x", true);
+  core().worker_gone(WorkerId{1}, killed());
   Caller soon = caller("w");
   soon.deadline = Deadline::after(std::chrono::milliseconds(1));
   auto call = submit(soon, sample());

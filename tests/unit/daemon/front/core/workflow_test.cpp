@@ -81,8 +81,9 @@ TEST_F(Workflows, AJobThatIsRunAgainKeepsTheSetItWasAdmittedWith) {
   ASSERT_TRUE(register_checkpoint("w", "full.safetensors").ok());
   auto call = submit(caller("w"), sample());
   ASSERT_TRUE(register_checkpoint("w", "other.safetensors").ok());
-  worker->die();
   auto next = add_worker(2);
+  worker->die();
+  core().worker_gone(WorkerId{1}, killed());
   EXPECT_EQ(next->running.at(0).first.models.slots.at(Slot::kUNet).path,
             path_of("checkpoints/full.safetensors"));
 }
@@ -222,7 +223,8 @@ TEST_F(Workflows, ComponentsShowTheHashOnceAWorkerHasLoadedThem) {
   report.models.push_back({.info = {.slot = Slot::kVae, .content_hash = "abc"},
                            .paths = {path_of("checkpoints/full.safetensors")}});
   core().worker_report(WorkerId{1}, report);
-  for (const ComponentInfo& component : core().list_workflows().at(0).components) {
+  const auto workflows = core().list_workflows();
+  for (const ComponentInfo& component : workflows.at(0).components) {
     EXPECT_EQ(component.content_hash, component.slot == Slot::kVae ? "abc" : "");
   }
 }

@@ -4,6 +4,7 @@
 #include <future>
 #include <optional>
 #include <thread>
+#include <vector>
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
@@ -58,20 +59,21 @@ class LinkPorts : public testing::Test {
     thread_.join();
   }
 
-  std::unique_ptr<Peer> add_worker(std::uint64_t id, const std::string& name) {
+  /// The peer lives until the links' thread has ended.
+  Peer* add_worker(std::uint64_t id, const std::string& name) {
     int pair[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     core_.worker_starting(WorkerId{id}, "default", 1);
     ipc::WorkerLink::Handlers handlers;
     handlers.on_closed = [this, id](const Status&) {
-      core_.worker_gone(WorkerId{id}, "vanished", true);
+      core_.worker_gone(WorkerId{id}, {WorkerEnd::Kind::kFromOutside, "vanished"});
     };
     const auto link = ipc::WorkerLink::adopt(io_, pair[0], WorkerId{id}, {}, std::move(handlers));
-    std::unique_ptr<Peer> peer;
+    Peer* peer = nullptr;
     std::promise<void>
         made;  // On the links' own thread, so that no handler runs before it is there.
     boost::asio::post(io_, [&] {
-      peer = std::make_unique<Peer>(io_, pair[1], name);
+      peer = peers_.emplace_back(std::make_unique<Peer>(io_, pair[1], name)).get();
       made.set_value();
     });
     made.get_future().wait();
@@ -97,15 +99,16 @@ class LinkPorts : public testing::Test {
   }
 
   support::TempDir folder_;
-  FrontCore core_{std::make_shared<const Config>()};
   boost::asio::io_context io_{1};
+  FrontCore core_{std::make_shared<const Config>()};  // goes before io_: it holds links
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       io_.get_executor()};
+  std::vector<std::unique_ptr<Peer>> peers_;
   std::thread thread_{[this] { io_.run(); }};
 };
 
 TEST_F(LinkPorts, AJobGoesOverTheSocketAndItsAnswerComesBack) {
-  const auto peer = add_worker(1, "one");
+  add_worker(1, "one");
   const auto call = inspect("any");
   ASSERT_TRUE(wait_until([&] { return call->answers == 1; }));
   ASSERT_TRUE(call->result->ok()) << call->result->status().to_string();
@@ -135,7 +138,7 @@ TEST_F(LinkPorts, JobsOfAPeerThatVanishesAreRunByAnother) {
 }
 
 TEST_F(LinkPorts, ADeadlineEndsARunningJob) {
-  const auto peer = add_worker(1, "one");
+  add_worker(1, "one");
   Caller soon;
   soon.deadline = Deadline::after(std::chrono::milliseconds(200));
   auto call = std::make_shared<Call>();

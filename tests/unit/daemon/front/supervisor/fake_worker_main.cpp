@@ -1,8 +1,10 @@
 #include "tests/unit/daemon/front/supervisor/fake_worker_main.h"
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 #include <boost/asio/io_context.hpp>
@@ -11,6 +13,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/types/worker_exit.h"
 #include "daemon/ipc/session/front_link.h"
 
 namespace luna::front {
@@ -52,7 +55,13 @@ class Worker {
   }
 
   void beat() {
-    link_->send_heartbeat({});
+    WorkerReport report;
+    if (step_began_) {
+      const auto age = std::chrono::steady_clock::now() - *step_began_;
+      report.step_in_progress_ms = static_cast<std::uint64_t>(
+          std::chrono::duration_cast<std::chrono::milliseconds>(age).count());
+    }
+    link_->send_heartbeat(std::move(report));
     timer_.expires_after(std::chrono::milliseconds(settings_.heartbeat_ms));
     timer_.async_wait([this](const boost::system::error_code& off) {
       if (!off) beat();
@@ -62,7 +71,12 @@ class Worker {
   void run(const Job& job) {
     const std::filesystem::path path = std::get<InspectModelRequest>(job.request).path;
     const std::string name = path.filename();
-    if (name == "hold" && !std::filesystem::exists(path.string() + ".released")) return;
+    if (name.starts_with("hold") && !std::filesystem::exists(path.string() + ".released")) return;
+    if (name == "stuck") {
+      if (!step_began_) step_began_ = std::chrono::steady_clock::now();
+      return;
+    }
+    if (name == "device_error") ::_exit(kDeviceErrorExit);
     if (name == "crash") {
       const rlimit no_core{0, 0};
       ::setrlimit(RLIMIT_CORE, &no_core);
@@ -83,6 +97,7 @@ class Worker {
   boost::asio::steady_timer timer_{io_};
   std::shared_ptr<ipc::FrontLink> link_;
   WorkerSettings settings_;
+  std::optional<std::chrono::steady_clock::time_point> step_began_;
 };
 
 }  // namespace

@@ -15,6 +15,7 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::seconds;
+using Kind = WorkerEnd::Kind;
 using TimePoint = RestartPolicy::TimePoint;
 
 Config::Supervision supervision() {
@@ -30,35 +31,52 @@ TEST(RestartPolicy, ThePauseDoublesWithEachDeathInARowUpToItsLimit) {
   RestartPolicy policy(supervision());
   std::vector<int> pauses;
   for (int i = 0; i < 5; ++i) {
-    pauses.push_back(static_cast<int>(policy.after({TimePoint(seconds(i)), {}, false})->count()));
+    pauses.push_back(
+        static_cast<int>(policy.after({TimePoint(seconds(i)), {}, Kind::kCrash})->count()));
   }
   EXPECT_THAT(pauses, testing::ElementsAre(100, 200, 400, 800, 1000));
 }
 
 TEST(RestartPolicy, AWorkerThatWasHealthyBeginsAnew) {
   RestartPolicy policy(supervision());
-  for (int i = 0; i < 4; ++i) (void)policy.after({TimePoint(seconds(i)), {}, false});
-  EXPECT_EQ(policy.after({TimePoint(seconds(20)), TimePoint(seconds(10)), false}),
+  for (int i = 0; i < 4; ++i) (void)policy.after({TimePoint(seconds(i)), {}, Kind::kCrash});
+  EXPECT_EQ(policy.after({TimePoint(seconds(20)), TimePoint(seconds(10)), Kind::kCrash}),
             milliseconds(100));
 }
 
-TEST(RestartPolicy, TooManyDeathsWithinTheTimeMeanThatItStaysDown) {
-  RestartPolicy policy(supervision());
-  for (int i = 0; i < 5; ++i) EXPECT_TRUE(policy.after({TimePoint(seconds(i)), {}, false}));
-  EXPECT_FALSE(policy.after({TimePoint(seconds(5)), {}, false}));
+TEST(RestartPolicy, TooManyFaultsOfAnyKindWithinTheTimeMeanThatItStaysDown) {
+  for (const Kind kind : {Kind::kCrash, Kind::kOutOfMemory, Kind::kHang}) {
+    RestartPolicy policy(supervision());
+    for (int i = 0; i < 5; ++i) EXPECT_TRUE(policy.after({TimePoint(seconds(i)), {}, kind}));
+    EXPECT_FALSE(policy.after({TimePoint(seconds(5)), {}, kind}));
+  }
+}
+
+TEST(RestartPolicy, ADeathThatConvictsARequestIsNoneOfTheWorkersFaults) {
+  Config::Supervision config = supervision();
+  config.crash_loop_limit = 2;
+  RestartPolicy policy(config);
+  const auto ready = [](int i) { return TimePoint(seconds(i - 2)); };
+  EXPECT_TRUE(policy.after({TimePoint(seconds(3)), ready(3), Kind::kCrash, false}));
+  for (int i = 6; i < 60; i += 3) {
+    EXPECT_TRUE(policy.after({TimePoint(seconds(i)), ready(i), Kind::kCrash, true}));
+  }
+  EXPECT_FALSE(policy.after({TimePoint(seconds(60)), ready(60), Kind::kCrash, false}));
 }
 
 TEST(RestartPolicy, DeathsLongAgoAreForgotten) {
   RestartPolicy policy(supervision());
   for (int i = 0; i < 50; ++i) {
-    EXPECT_TRUE(policy.after({TimePoint(seconds(20 * i)), TimePoint(seconds(20 * i - 10)), false}));
+    EXPECT_TRUE(
+        policy.after({TimePoint(seconds(20 * i)), TimePoint(seconds(20 * i - 10)), Kind::kCrash}));
   }
 }
 
 TEST(RestartPolicy, AKillFromOutsideIsNoFaultOfTheWorker) {
   RestartPolicy policy(supervision());
   for (int i = 0; i < 50; ++i) {
-    EXPECT_EQ(policy.after({TimePoint(seconds(3 * i)), TimePoint(seconds(3 * i - 2)), true}),
+    EXPECT_EQ(policy.after(
+                  {TimePoint(seconds(3 * i)), TimePoint(seconds(3 * i - 2)), Kind::kFromOutside}),
               milliseconds(100));
   }
 }

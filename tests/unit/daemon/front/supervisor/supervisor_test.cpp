@@ -21,6 +21,7 @@ namespace luna::front {
 namespace {
 
 using support::wait_until;
+using testing::AllOf;
 using testing::HasSubstr;
 
 class Port : public WorkerPort {
@@ -59,7 +60,10 @@ class Supervising : public testing::Test {
 
   FrontCore& start(const std::string& behaviour = "good") {
     ::setenv("LUNA_FAKE_WORKER", behaviour.c_str(), 1);
-    core_ = std::make_unique<FrontCore>(std::make_shared<const Config>(config_));
+    // Requests are told by the file that they name.
+    core_ = std::make_unique<FrontCore>(
+        std::make_shared<const Config>(config_), Clock(),
+        [](const Job& job) { return std::get<InspectModelRequest>(job.request).path; });
     Supervisor::Setup setup{
         .config = std::make_shared<const Config>(config_),
         .worker_program = std::filesystem::read_symlink("/proc/self/exe").string(),
@@ -145,7 +149,7 @@ TEST_F(Supervising, AWorkerThatIsKilledIsStartedAgain) {
   ASSERT_TRUE(wait_until([&] { return worker().restarts == 1 && worker().state == "ready"; }))
       << events();
   EXPECT_NE(worker().pid, first);
-  EXPECT_THAT(worker().last_exit, HasSubstr("killed by signal 9"));
+  EXPECT_EQ(worker().last_exit, "killed from outside: killed by signal 9 (Killed)");
 }
 
 TEST_F(Supervising, EightJobsOfAProcessThatIsKilledAreAllRunAgainAndAnswered) {
@@ -161,11 +165,76 @@ TEST_F(Supervising, EightJobsOfAProcessThatIsKilledAreAllRunAgainAndAnswered) {
   EXPECT_EQ(core_->status().workers.at(0).restarts, 1u);
 }
 
-TEST_F(Supervising, AJobThatKillsItsWorkersIsGivenUp) {
+TEST_F(Supervising, ARequestThatEndsTwoWorkersIsRefusedAndNeverTripsTheBreaker) {
+  config_.supervision.crash_loop_limit = 2;
+  start();
+  EXPECT_EQ(ask("crash")->answer(),
+            "FAILED_PRECONDITION: this request ended two workers (killed by signal 6 (Aborted)); "
+            "it is refused for 60 minutes");
+  EXPECT_EQ(ask("still there")->answer(), "still there");
+  EXPECT_EQ(worker().restarts, 2u);
+  EXPECT_EQ(worker().last_exit, "crash: killed by signal 6 (Aborted)");
+  EXPECT_THAT(ask("crash")->answer(), HasSubstr("refused for"));
+  EXPECT_EQ(worker().restarts, 2u);
+}
+
+TEST_F(Supervising, AmongFiveJobsTheOneThatCrashesIsFoundAndTheOthersAreAnswered) {
   config_.supervision.crash_loop_limit = 10;
   start();
-  EXPECT_THAT(ask("crash")->answer(), HasSubstr("3 workers died"));
+  ASSERT_TRUE(reaches("ready"));
+  std::vector<std::shared_ptr<Call>> innocents;
+  for (int i = 0; i < 4; ++i) innocents.push_back(ask("hold" + std::to_string(i)));
+  ASSERT_TRUE(wait_until([&] { return core_->status().jobs.running == 4; }));
+  for (int i = 0; i < 4; ++i) folder_.write("hold" + std::to_string(i) + ".released", "");
+  EXPECT_THAT(ask("crash")->answer(), HasSubstr("ended two workers"));
+  for (int i = 0; i < 4; ++i) EXPECT_EQ(innocents[i]->answer(), "hold" + std::to_string(i));
+  ASSERT_TRUE(reaches("ready"));
+  EXPECT_EQ(worker().restarts, 2u);
+}
+
+TEST_F(Supervising, ADeviceErrorIsAFaultOfTheWorkersOwn) {
+  config_.supervision.crash_loop_limit = 10;
+  start();
+  EXPECT_THAT(ask("device_error")->answer(), HasSubstr("ended two workers (device error, exited"));
+  EXPECT_THAT(worker().last_exit, HasSubstr("crash: device error"));
+}
+
+TEST_F(Supervising, AJobWhoseWorkersAreKilledFromOutsideIsNeverRefusedForIt) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  for (int round = 0; round < 2; ++round) {
+    const auto call = ask("hold");
+    for (int kills = 0; kills < 2; ++kills) {
+      ASSERT_TRUE(wait_until([&] { return core_->status().jobs.running == 1; })) << events();
+      const auto pid = worker().pid;
+      ::kill(static_cast<pid_t>(pid), SIGKILL);
+      ASSERT_TRUE(wait_until([&] { return worker().state == "ready" && worker().pid != pid; }));
+    }
+    ASSERT_TRUE(wait_until([&] { return core_->status().jobs.running == 1; }));
+    core_->cancel(call->id);
+    EXPECT_EQ(call->wait().status().code(), StatusCode::kCancelled);
+  }
+  EXPECT_THAT(events(), HasSubstr("killed from outside: killed by signal 9"));
+}
+
+TEST_F(Supervising, AStepBeyondItsLimitIsAHangThoughHeartbeatsCome) {
+  config_.supervision.step_timeout_ms = 100;
+  config_.supervision.crash_loop_limit = 10;
+  start();
+  EXPECT_THAT(ask("stuck")->answer(), AllOf(HasSubstr("UNAVAILABLE: 3 workers died"),
+                                            HasSubstr("hang: a step has run for")));
+  EXPECT_THAT(worker().last_exit, AllOf(HasSubstr("hang: a step"), HasSubstr("than 100 ms")));
   EXPECT_EQ(ask("still there")->answer(), "still there");
+}
+
+TEST_F(Supervising, WithoutALimitAStepMayTakeForEver) {
+  config_.supervision.step_timeout_ms = 0;
+  start();
+  const auto call = ask("stuck");
+  ASSERT_TRUE(
+      wait_until([&] { return reaches("ready") && worker().report.step_in_progress_ms > 200; }));
+  EXPECT_EQ(worker().restarts, 0u);
+  core_->cancel(call->id);
 }
 
 TEST_F(Supervising, ACancelReachesTheProcess) {
@@ -196,7 +265,7 @@ TEST_F(Supervising, EveryWorkerOfAPoolHasItsOwnProcess) {
 TEST_F(Supervising, AWorkerThatEndsAtOnceAgainAndAgainStaysDown) {
   start("exit");
   ASSERT_TRUE(reaches("failed")) << events();
-  EXPECT_EQ(worker().last_exit, "exited with 7");
+  EXPECT_EQ(worker().last_exit, "crash: exited with 7");
   EXPECT_EQ(worker().restarts, 2u);
 }
 
@@ -204,14 +273,14 @@ TEST_F(Supervising, AWorkerWithoutHeartbeatsIsKilledAndStartedAgain) {
   config_.supervision.heartbeat_timeout_ms = 150;
   start("mute");
   ASSERT_TRUE(wait_until([&] { return worker().restarts >= 1; })) << events();
-  EXPECT_THAT(worker().last_exit, HasSubstr("no heartbeat for 150 ms"));
+  EXPECT_THAT(worker().last_exit, HasSubstr("hang: no heartbeat for 150 ms"));
 }
 
 TEST_F(Supervising, AWorkerThatIsNotReadyInTimeIsKilled) {
   config_.supervision.start_timeout_ms = 100;
   start("slow");
   ASSERT_TRUE(wait_until([&] { return worker().restarts >= 1; })) << events();
-  EXPECT_THAT(worker().last_exit, HasSubstr("not ready within 100 ms"));
+  EXPECT_THAT(worker().last_exit, HasSubstr("hang: not ready within 100 ms"));
 }
 
 TEST_F(Supervising, AWorkerThatSaysItNeverWillBeReadyStaysDownWithItsReason) {
@@ -227,7 +296,7 @@ TEST_F(Supervising, StoppingLetsWorkersEndByThemselvesAndReapsThem) {
   const auto pid = static_cast<pid_t>(worker().pid);
   core_->drain({});
   stop(Deadline::after(std::chrono::seconds(10)));
-  EXPECT_EQ(worker().last_exit, "exited with 0");
+  EXPECT_EQ(worker().last_exit, "asked to end: exited with 0");
   EXPECT_NE(::kill(pid, 0), 0);
 }
 
@@ -235,7 +304,7 @@ TEST_F(Supervising, AWorkerThatDoesNotEndIsKilledAtTheDeadline) {
   start("stubborn");
   ASSERT_TRUE(reaches("ready"));
   stop(Deadline::after(std::chrono::milliseconds(50)));
-  EXPECT_THAT(worker().last_exit, HasSubstr("did not end in time"));
+  EXPECT_THAT(worker().last_exit, HasSubstr("asked to end: it did not end in time"));
 }
 
 TEST_F(Supervising, AProgramThatIsNotThereIsSaidAtTheStart) {

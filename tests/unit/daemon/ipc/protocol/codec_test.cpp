@@ -35,6 +35,9 @@ std::vector<Message> all_messages() {
     messages.emplace_back(filled<WorkerToFrontProgress>(variant));
     messages.emplace_back(filled<WorkerToFrontDone>(variant));
     messages.emplace_back(filled<WorkerToFrontHeartbeat>(variant));
+    messages.emplace_back(filled<WorkerToFrontSeekWeights>(variant));
+    messages.emplace_back(filled<FrontToWorkerWeights>(variant));
+    messages.emplace_back(filled<WorkerToFrontOfferWeights>(variant));
   }
   return messages;
 }
@@ -157,7 +160,8 @@ std::string refusal(std::string body, std::vector<BytesPtr> attachments = {}) {
 
 TEST(Codec, RefusalsSayWhichFieldOfWhichMessageAndWhatWasFound) {
   EXPECT_THAT(refusal(""), HasSubstr("empty"));
-  EXPECT_THAT(refusal("\x20"), HasSubstr("message number 32; expected 0 to 8"));
+  EXPECT_THAT(refusal("\x20"), HasSubstr(fmt::format("message number 32; expected 0 to {}",
+                                                     std::variant_size_v<Message> - 1)));
   EXPECT_THAT(refusal(encode(FrontToWorkerDrain{}).body + "x"),
               HasSubstr("FrontToWorkerDrain: 1 bytes are left over"));
   EXPECT_THAT(refusal(encode(FrontToWorkerDrain{}).body, {bytes_from("x")}),

@@ -12,16 +12,15 @@ namespace {
 template <class T>
 class EveryStruct : public ::testing::Test {};
 
-using Structs =
-    ::testing::Types<TensorSpec, ResidentTensor, SharedRegion, CudaHandle, TensorRef,
-                     ConditioningArea, ConditioningEntry, ModelRef, ModelSet, LoraRef,
-                     ComponentInfo, LoadedModel, SamplerRun, NoiseSpec, Guidance, SampleRow,
-                     PreviewOptions, SampleRequest, SampleProgress, SampleReply, DenoiseRow,
-                     DenoiseRequest, DenoiseReply, Token, TokenizeRequest, TokenizeReply,
-                     EncodeTextRequest, EncodeTextReply, TileOptions, VaeEncodeRequest,
-                     VaeEncodeReply, VaeDecodeRequest, VaeDecodeReply, InspectModelRequest,
-                     InspectModelReply, LoadModelRequest, LoadModelReply, UnloadModelRequest,
-                     UnloadModelReply, ForwardCounters, WorkerReport, WorkerSettings>;
+using Structs = ::testing::Types<
+    TensorSpec, ResidentTensor, SharedRegion, CudaHandle, TensorRef, ConditioningArea,
+    ConditioningEntry, ModelRef, ModelSet, LoraRef, ComponentInfo, LoadedModel, SamplerRun,
+    NoiseSpec, Guidance, SampleRow, PreviewOptions, SampleRequest, SampleProgress, SampleReply,
+    DenoiseRow, DenoiseRequest, DenoiseReply, Token, TokenizeRequest, TokenizeReply,
+    EncodeTextRequest, EncodeTextReply, TileOptions, VaeEncodeRequest, VaeEncodeReply,
+    VaeDecodeRequest, VaeDecodeReply, InspectModelRequest, InspectModelReply, LoadModelRequest,
+    LoadModelReply, UnloadModelRequest, UnloadModelReply, ForwardCounters, WorkerReport,
+    WorkerSettings, FileIdentity, ComponentSource, HostTensor, HostWeights>;
 TYPED_TEST_SUITE(EveryStruct, Structs);
 
 template <class T>

@@ -100,6 +100,7 @@ TEST(LatentPreview, IsAPictureOfAtMostTheAskedSizeAndEightPixelsACell) {
 TEST(Memory, TellsWhatIsFreeAndWhatThisProcessHolds) {
   EXPECT_GT(available_host_bytes(), std::uint64_t{1} << 20);
   EXPECT_GT(resident_host_bytes(), std::uint64_t{1} << 20);
+  EXPECT_GE(peak_resident_host_bytes(), std::uint64_t{1} << 20);
 }
 
 }  // namespace

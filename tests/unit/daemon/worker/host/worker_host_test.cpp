@@ -1,5 +1,6 @@
 #include "daemon/worker/host/worker_host.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <future>
 #include <map>
@@ -10,6 +11,7 @@
 #include <gmock/gmock.h>
 
 #include "common/local/socket.h"
+#include "common/types/worker_exit.h"
 #include "daemon/ipc/session/worker_link.h"
 
 namespace luna::worker {
@@ -24,6 +26,7 @@ struct EngineScript {
   std::map<JobId, JobEvents> running;
   std::vector<JobId> cancelled;
   std::function<void()> idle;
+  bool device_failed = false;
 
   template <class Condition>
   bool wait_for(Condition condition) {
@@ -51,6 +54,7 @@ class ScriptedEngine final : public Engine {
     return report;
   }
   std::string device_description() const override { return "scripted (0 threads)"; }
+  bool device_failed() const override { return script_.device_failed; }
 
  private:
   template <class F>
@@ -93,17 +97,28 @@ class WorkerHostTest : public testing::Test {
       heartbeats_.push_back(report);
       script_.changed.notify_all();
     };
+    handlers.on_seek_weights = [this](const ComponentSource& source) {
+      return source.file.path == shelf_path_ ? std::optional(shelf_) : std::nullopt;
+    };
+    handlers.on_offer_weights = [this](const ComponentSource& source, HostWeights weights) {
+      std::lock_guard lock(script_.mutex);
+      shelf_path_ = source.file.path;
+      shelf_ = std::move(weights);
+      script_.changed.notify_all();
+    };
     handlers.on_closed = [this](Status) { closed_.set_value(); };
     front_ = ipc::WorkerLink::adopt(front_loop_.io, sockets->first.release(), WorkerId{1}, settings,
                                     handlers);
     const int fd = sockets->second.release();
     on_worker([&] {
-      host_ = std::make_unique<WorkerHost>(worker_loop_.io, fd, open,
-                                           [this](int code) { exited_.set_value(code); });
+      host_ = std::make_unique<WorkerHost>(worker_loop_.io, fd, open, [this](int code) {
+        if (!exiting_.exchange(true)) exited_.set_value(code);
+      });
     });
   }
   void connect_scripted() {
-    connect([this](const WorkerSettings&) {
+    connect([this](const WorkerSettings&, std::shared_ptr<HostCopies> copies) {
+      copies_ = std::move(copies);
       return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
     });
   }
@@ -131,9 +146,13 @@ class WorkerHostTest : public testing::Test {
 
   EngineScript script_;
   std::vector<WorkerReport> heartbeats_;
+  std::string shelf_path_;  ///< what the front has, after the worker offered it
+  HostWeights shelf_;
+  std::shared_ptr<HostCopies> copies_;  ///< what the engine was given
   std::promise<std::pair<Status, std::string>> ready_;
   std::promise<void> closed_;
   std::promise<int> exited_;
+  std::atomic<bool> exiting_ = false;  ///< a real exit happens once
   Loop front_loop_, worker_loop_;
   std::shared_ptr<ipc::WorkerLink> front_;
   std::unique_ptr<WorkerHost> host_;
@@ -148,6 +167,27 @@ TEST_F(WorkerHostTest, AJobGoesToTheEngineAndItsResultToTheFront) {
   const auto reply = done->get_future().get();
   ASSERT_TRUE(reply.ok()) << reply.status().to_string();
   EXPECT_EQ(std::get<UnloadModelReply>(*reply).freed_bytes, 42u);
+}
+
+TEST_F(WorkerHostTest, TheEngineFindsWhatItOfferedToTheFrontBefore) {
+  connect_scripted();
+  ready_.get_future().get();
+  const ComponentSource source{{.path = "/models/vae"}, Slot::kVae};
+  EXPECT_FALSE(copies_->find(source));
+  copies_->keep(source, {"hash", {{"w", {DType::kU8, {4}}, 0}}, {}, bytes_from("abcd")});
+  ASSERT_TRUE(script_.wait_for([&] { return !shelf_path_.empty(); }));
+  const auto found = copies_->find(source);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->content_hash, "hash");
+  EXPECT_EQ(found->tensors, shelf_.tensors);
+}
+
+TEST_F(WorkerHostTest, WhenTheFrontIsGoneThereIsNoCopyAndNobodyWaits) {
+  connect_scripted();
+  ready_.get_future().get();
+  front_->close();
+  exited_.get_future().get();
+  EXPECT_FALSE(copies_->find({{.path = "/models/vae"}, Slot::kVae}));
 }
 
 TEST_F(WorkerHostTest, HeartbeatsCarryTheEnginesReport) {
@@ -169,7 +209,7 @@ TEST_F(WorkerHostTest, CancelReachesTheEngine) {
 TEST_F(WorkerHostTest, JobsThatComeBeforeTheEngineIsOpenAreRunOnceItIs) {
   std::promise<void> may_open;
   auto gate = may_open.get_future().share();
-  connect([this, gate](const WorkerSettings&) {
+  connect([this, gate](const WorkerSettings&, std::shared_ptr<HostCopies>) {
     gate.wait();
     return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
   });
@@ -181,13 +221,32 @@ TEST_F(WorkerHostTest, JobsThatComeBeforeTheEngineIsOpenAreRunOnceItIs) {
 }
 
 TEST_F(WorkerHostTest, WithoutADeviceReadySaysWhyAndSoDoesEveryJob) {
-  connect([](const WorkerSettings&) {
+  connect([](const WorkerSettings&, std::shared_ptr<HostCopies>) {
     return Result<std::unique_ptr<Engine>>(error(StatusCode::kNotFound, "no such device"));
   });
   const auto ready = ready_.get_future().get();
   EXPECT_EQ(ready.first.code(), StatusCode::kNotFound);
   EXPECT_THAT(ready.first.message(), HasSubstr("no such device"));
   EXPECT_EQ(run(5)->get_future().get().status().code(), StatusCode::kNotFound);
+}
+
+TEST_F(WorkerHostTest, AFailedDeviceEndsTheProcessWithItsCodeAndLeavesTheJobUnanswered) {
+  connect_scripted();
+  auto done = run(5);
+  ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
+  script_.device_failed = true;
+  script_.running[JobId{5}].on_done(error(StatusCode::kInternal, "an illegal memory access"));
+  EXPECT_EQ(exited_.get_future().get(), kDeviceErrorExit);
+  front_->close();
+  EXPECT_EQ(done->get_future().get().status().code(), StatusCode::kUnavailable);
+}
+
+TEST_F(WorkerHostTest, AnInternalErrorOnADeviceThatWorksIsAnAnswer) {
+  connect_scripted();
+  auto done = run(5);
+  ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
+  script_.running[JobId{5}].on_done(error(StatusCode::kInternal, "NaN in the latent"));
+  EXPECT_EQ(done->get_future().get().status().code(), StatusCode::kInternal);
 }
 
 TEST_F(WorkerHostTest, TheEndOfTheFrontEndsTheProcess) {

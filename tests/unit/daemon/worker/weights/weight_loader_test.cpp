@@ -160,5 +160,44 @@ TEST_F(WeightLoaderTest, AFileThatGrowsWhileItIsReadIsDataLoss) {
             StatusCode::kDataLoss);
 }
 
+TEST_F(WeightLoaderTest, OnTheCpuWeightsOfTheStorageTypeAreTheSealedMemoryItself) {
+  auto weights = read_weights(checkpoint(), below("first_stage_model."));
+  ASSERT_TRUE(weights.ok()) << weights.status().to_string();
+  EXPECT_GE(weights->bytes->fd(), 0);
+  const auto memory = weights->bytes->view();
+  const auto inside = [&](const at::Tensor& tensor) {
+    const auto* data = static_cast<const std::byte*>(tensor.const_data_ptr());
+    return data >= memory.data() && data + tensor.nbytes() <= memory.data() + memory.size();
+  };
+  const auto same = place_weights(*weights, at::kFloat, at::kCPU).value();
+  const auto half = place_weights(*weights, at::kHalf, at::kCPU).value();
+  EXPECT_EQ(same->content_hash(), weights->content_hash);
+  for (const auto& [name, tensor] : same->tensors()) {
+    EXPECT_TRUE(inside(tensor)) << name;
+    EXPECT_FALSE(inside(*half->find(name))) << name;
+    EXPECT_TRUE(tensor.to(at::kHalf).equal(*half->find(name))) << name;
+  }
+}
+
+TEST_F(WeightLoaderTest, PlacedWeightsOutliveTheFileAndItsHostCopy) {
+  const std::string path = dir_->file("gone");
+  std::filesystem::copy_file(checkpoint(), path);
+  std::shared_ptr<const WeightStore> store;
+  {
+    const auto weights = read_weights(path, below("first_stage_model."));
+    store = place_weights(*weights, at::kFloat, at::kCPU).value();
+  }
+  std::filesystem::resize_file(path, 0);
+  const auto kept = load_vae().value();
+  for (const auto& [name, tensor] : store->tensors()) EXPECT_TRUE(tensor.equal(*kept->find(name)));
+}
+
+TEST_F(WeightLoaderTest, WeightsWhoseTensorsLieOutsideTheirBytesAreRefused) {
+  auto weights = *read_weights(checkpoint(), below("first_stage_model."));
+  weights.tensors.back().offset = weights.bytes->view().size() - 1;
+  EXPECT_EQ(place_weights(weights, at::kFloat, at::kCPU).status().code(),
+            StatusCode::kInvalidArgument);
+}
+
 }  // namespace
 }  // namespace luna::worker

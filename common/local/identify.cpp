@@ -1,11 +1,11 @@
-#include "daemon/worker/residency/file_identity.h"
+#include "common/local/identify.h"
 
 #include <cerrno>
 #include <cstring>
 
 #include <sys/stat.h>
 
-namespace luna::worker {
+namespace luna {
 namespace {
 
 std::int64_t nanoseconds(const timespec& time) {
@@ -34,4 +34,4 @@ Result<FileIdentity> identify(const std::string& path) {
                       nanoseconds(found.st_ctim)};
 }
 
-}  // namespace luna::worker
+}  // namespace luna

@@ -1,0 +1,19 @@
+#pragma once
+
+#include <compare>
+#include <cstdint>
+#include <string>
+
+namespace luna {
+
+/// Tells one state of a file from another without reading it; times in nanoseconds. A file that is
+/// rewritten in place, replaced or touched gets another identity; the bytes behind an equal
+/// identity are taken to be the same. identify() (common/local) makes one.
+struct FileIdentity {
+  std::string path;
+  std::uint64_t device = 0, inode = 0, size = 0;
+  std::int64_t mtime_ns = 0, ctime_ns = 0;
+  auto operator<=>(const FileIdentity&) const = default;
+};
+
+}  // namespace luna

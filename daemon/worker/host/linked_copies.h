@@ -1,0 +1,16 @@
+#pragma once
+
+#include <memory>
+
+#include "daemon/ipc/session/front_link.h"
+#include "daemon/worker/weights/host_copies.h"
+
+namespace luna::worker {
+
+/// The front's host copies, over the control socket. A question that is not answered within
+/// `patience` counts as "there is none": the file is read then.
+std::shared_ptr<HostCopies> make_linked_copies(
+    std::shared_ptr<ipc::FrontLink> link,
+    std::chrono::milliseconds patience = std::chrono::seconds(10));
+
+}  // namespace luna::worker
