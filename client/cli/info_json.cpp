@@ -112,6 +112,7 @@ json to_json(const StatusInfo& status) {
           {"resident_bytes", status.resident_bytes},
           {"host_copies", status.host_copies},
           {"host_copy_bytes", status.host_copy_bytes},
+          {"host_copy_hits", status.host_copy_hits},
           {"queues", to_json_list(status.queues)},
           {"jobs",
            {{"accepted", jobs.accepted},

@@ -212,6 +212,7 @@ StatusInfo FrontCore::status() const {
   info.resident_bytes = state.sessions.bytes();
   info.host_copies = state.host_shelf.copies();
   info.host_copy_bytes = state.host_shelf.bytes();
+  info.host_copy_hits = state.host_shelf.hits();
   info.events = state.events.events();
   return info;
 }

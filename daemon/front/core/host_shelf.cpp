@@ -17,6 +17,7 @@ std::optional<HostWeights> HostShelf::find(const ComponentSource& source) {
   if (known == sources_.end()) return std::nullopt;
   Copy& copy = copies_.at(known->second);
   copy.last_use = ++clock_;
+  ++hits_;
   return copy.weights;
 }
 

@@ -27,6 +27,8 @@ class HostShelf {
 
   std::uint64_t bytes() const { return bytes_; }
   std::size_t copies() const { return copies_.size(); }
+  /// Questions that find() could answer.
+  std::uint64_t hits() const { return hits_; }
 
  private:
   struct Copy {
@@ -40,7 +42,7 @@ class HostShelf {
   void drop_oldest();
 
   const std::uint64_t budget_;
-  std::uint64_t clock_ = 0, bytes_ = 0;
+  std::uint64_t clock_ = 0, bytes_ = 0, hits_ = 0;
   Copies copies_;  ///< by content hash
   std::map<ComponentSource, std::string> sources_;
 };

@@ -37,6 +37,9 @@ void add_daemon(const StatusInfo& status, MetricPage& page) {
   page.sample(number(status.host_copies));
   page.gauge("luna_host_copy_bytes", "Their bytes.");
   page.sample(number(status.host_copy_bytes));
+  page.counter("luna_host_copy_hits_total",
+               "Components that a worker took from there instead of reading their file.");
+  page.sample(number(status.host_copy_hits));
 }
 
 void add_jobs(const JobTotals& jobs, MetricPage& page) {

@@ -22,6 +22,7 @@ TEST(HostShelf, GivesBackWhatItWasGivenForTheSameStateOfTheFileAndSlotAlone) {
   EXPECT_FALSE(shelf.find(source_of("b")));
   EXPECT_FALSE(shelf.find(source_of("a", Slot::kUNet)));
   EXPECT_FALSE(shelf.find(source_of("a", Slot::kVae, 2))) << "the file has changed";
+  EXPECT_EQ(shelf.hits(), 2u);
 }
 
 TEST(HostShelf, EqualContentOfTwoFilesIsOneCopyTheFirst) {

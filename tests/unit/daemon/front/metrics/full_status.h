@@ -22,6 +22,7 @@ inline StatusInfo full_status() {
   status.resident_bytes = 4096;
   status.host_copies = 9;
   status.host_copy_bytes = 8192;
+  status.host_copy_hits = 11;
   status.queues = {
       {.workflow = "w", .priority = Priority::kBulk, .jobs = 6, .oldest_wait_seconds = 1.5}};
   WorkflowInfo& workflow = status.workflows.emplace_back();

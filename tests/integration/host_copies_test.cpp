@@ -1,0 +1,94 @@
+// Weights outlive the worker that read them, and are there once for all workers.
+#include <csignal>
+
+#include <gtest/gtest.h>
+
+#include "tests/integration/calls.h"
+#include "tests/integration/daemon_process.h"
+#include "tests/integration/model_folder.h"
+
+namespace luna::support {
+namespace {
+
+SampleReply sampled(Workflow& workflow, DaemonProcess& daemon) {
+  auto request = workflow.request("a blue boat", "", 7);
+  EXPECT_TRUE(request.ok()) << request.status().to_string();
+  if (!request.ok()) return {};
+  request->run.steps = 3;
+  auto reply = workflow.sample(*request);
+  EXPECT_TRUE(reply.ok()) << reply.status().to_string() << "\n" << daemon.log();
+  return reply.ok() ? *reply : SampleReply();
+}
+
+TEST(HostCopies, ARestartedWorkerTakesItsWeightsFromTheFrontAndReadsNoFile) {
+  ModelFolder folder;
+  folder.add_checkpoint("tiny.safetensors", 1);
+  auto daemon = DaemonProcess::start(folder.path());
+  auto client = daemon->connect();
+  ASSERT_TRUE(client);
+  Workflow workflow = register_workflow(*client, "restart", "tiny.safetensors");
+  const SampleReply before = sampled(workflow, *daemon);
+  const StatusInfo first = daemon->status();
+  EXPECT_EQ(first.host_copies, 2u) << "UNet and text encoder; nobody asked for the VAE";
+  EXPECT_EQ(first.host_copy_hits, 0u);
+
+  const std::vector<pid_t> workers = daemon->worker_pids();
+  ASSERT_EQ(workers.size(), 1u);
+  ::kill(workers[0], SIGKILL);
+  ASSERT_TRUE(wait_until([&] { return !process_exists(workers[0]); }));
+  const SampleReply after = sampled(workflow, *daemon);
+  ASSERT_EQ(after.latents.size(), 1u);
+  EXPECT_EQ(relative_error(after, before), 0.0);
+  const StatusInfo second = daemon->status();
+  EXPECT_EQ(second.host_copies, 2u);
+  EXPECT_GE(second.host_copy_hits, 2u) << "text encoder and UNet of the second run";
+}
+
+TEST(HostCopies, AFileThatIsReplacedUnderTheSameNameIsReadAnew) {
+  ModelFolder folder;
+  folder.add_checkpoint("tiny.safetensors", 1);
+  auto daemon = DaemonProcess::start(folder.path());
+  auto client = daemon->connect();
+  ASSERT_TRUE(client);
+  Workflow workflow = register_workflow(*client, "replaced", "tiny.safetensors");
+  const SampleReply before = sampled(workflow, *daemon);
+  folder.add_checkpoint("tiny.safetensors", 2);
+  const SampleReply after = sampled(workflow, *daemon);
+  ASSERT_EQ(after.latents.size(), 1u);
+  EXPECT_GT(relative_error(after, before), 0.01);
+  EXPECT_EQ(daemon->status().host_copy_hits, 0u);
+}
+
+TEST(HostCopies, TwoWorkersOfOneMachineShareThePagesOfTheirWeights) {
+  ModelFolder folder;
+  folder.add_checkpoint("tiny.safetensors", 1);
+  auto daemon = DaemonProcess::start(
+      folder.path(), {.extra_toml = "[[pool]]\nworkers_per_device = 2\ndevices = [\"cpu\"]\n"});
+  auto client = daemon->connect();
+  ASSERT_TRUE(client);
+  Workflow workflow = register_workflow(*client, "two", "tiny.safetensors");
+  sampled(workflow, *daemon);  // one worker has read the file
+  std::vector<Answer<SampleReply>> answers;
+  auto request = workflow.request("a blue boat", "", 7);
+  ASSERT_TRUE(request.ok()) << request.status().to_string();
+  request->run.steps = 6;
+  for (int i = 0; i < 24; ++i) answers.push_back(workflow.start(*request));
+  for (auto& answer : answers) {
+    auto reply = answer.wait();
+    ASSERT_TRUE(reply.ok()) << reply.status().to_string();
+  }
+  StatusInfo status;
+  ASSERT_TRUE(wait_until([&] {
+    status = daemon->status();
+    int unets = 0;
+    for (const WorkerInfo& worker : status.workers) {
+      for (const LoadedModel& model : worker.report.models) unets += model.info.slot == Slot::kUNet;
+    }
+    return unets == 2;
+  })) << "both workers run the UNet";
+  EXPECT_EQ(status.host_copies, 2u) << "each component once";
+  EXPECT_GE(status.host_copy_hits, 1u) << "the second worker took it from the first one's reading";
+}
+
+}  // namespace
+}  // namespace luna::support
