@@ -9,7 +9,7 @@ namespace luna::client {
 /// inspecting, loading) have 10 minutes unless a deadline is given, the others 30 s.
 class AdminCalls final : public AdminService {
  public:
-  explicit AdminCalls(Connection& connection) : connection_(connection) {}
+  explicit AdminCalls(RpcConnection& connection) : connection_(connection) {}
 
   Result<WorkflowInfo> register_workflow(const std::string& id, const RequestedModels& models,
                                          std::uint32_t ttl_seconds, bool preload,
@@ -29,7 +29,7 @@ class AdminCalls final : public AdminService {
   Result<StatusInfo> status() override;
 
  private:
-  Connection& connection_;
+  RpcConnection& connection_;
 };
 
 }  // namespace luna::client

@@ -41,7 +41,7 @@ Status check_workflow_id(const std::string& id) {
 
 }  // namespace
 
-Connection::Connection(std::string address)
+RpcConnection::RpcConnection(std::string address)
     : address_(std::move(address)),
       channel_(channel_to(address_)),
       sessions_(v1::Sessions::NewStub(channel_)),
@@ -52,13 +52,13 @@ Connection::Connection(std::string address)
       status_(v1::Status::NewStub(channel_)),
       session_(std::make_unique<SessionStream>(address_)) {}
 
-Result<std::unique_ptr<Connection>> Connection::open(const std::string& address,
-                                                     const std::string& client_name,
-                                                     Deadline deadline) {
+Result<std::unique_ptr<RpcConnection>> RpcConnection::open(const std::string& address,
+                                                           const std::string& client_name,
+                                                           Deadline deadline) {
   if (address.empty()) {
     return error(StatusCode::kInvalidArgument, "no address; expected unix:PATH or HOST:PORT");
   }
-  std::unique_ptr<Connection> connection(new Connection(address));
+  std::unique_ptr<RpcConnection> connection(new RpcConnection(address));
   connection->session_->open(*connection->sessions_, client_name);
   LUNA_ASSIGN_OR_RETURN(const v1::SessionWelcome welcome,
                         connection->session_->wait_for_welcome(deadline));
@@ -66,7 +66,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& address,
   return connection;
 }
 
-Status Connection::prepare(grpc::ClientContext& context, const CallOptions& options) const {
+Status RpcConnection::prepare(grpc::ClientContext& context, const CallOptions& options) const {
   LUNA_RETURN_IF_ERROR(session_->state());
   LUNA_RETURN_IF_ERROR(check_workflow_id(options.workflow_id));
   if (options.deadline.expired()) {
@@ -82,6 +82,8 @@ Status Connection::prepare(grpc::ClientContext& context, const CallOptions& opti
   return {};
 }
 
-Status Connection::status(const grpc::Status& status) const { return from_grpc(status, address_); }
+Status RpcConnection::status(const grpc::Status& status) const {
+  return from_grpc(status, address_);
+}
 
 }  // namespace luna::client

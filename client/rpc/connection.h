@@ -17,12 +17,12 @@
 namespace luna::client {
 
 /// One channel to one lunad, its stubs, and the session that lives as long as this.
-class Connection {
+class RpcConnection {
  public:
   /// Connects and says Hello.
-  static Result<std::unique_ptr<Connection>> open(const std::string& address,
-                                                  const std::string& client_name,
-                                                  Deadline deadline);
+  static Result<std::unique_ptr<RpcConnection>> open(const std::string& address,
+                                                     const std::string& client_name,
+                                                     Deadline deadline);
 
   /// Fails when the session has ended, the deadline has passed, or the workflow's id is not one
   /// (gRPC takes no other bytes in metadata); otherwise the context carries who calls.
@@ -53,7 +53,7 @@ class Connection {
   v1::Status::Stub& server_status() { return *status_; }
 
  private:
-  explicit Connection(std::string address);
+  explicit RpcConnection(std::string address);
 
   std::string address_;
   std::string session_id_;

@@ -9,7 +9,7 @@ namespace {
 /// Both ports over one connection.
 class ConnectedClient final : public GrpcClient {
  public:
-  explicit ConnectedClient(std::unique_ptr<Connection> connection)
+  explicit ConnectedClient(std::unique_ptr<RpcConnection> connection)
       : connection_(std::move(connection)), inference_(*connection_), admin_(*connection_) {}
 
   const std::string& session_id() const override { return connection_->session_id(); }
@@ -76,7 +76,7 @@ class ConnectedClient final : public GrpcClient {
   Result<StatusInfo> status() override { return admin_.status(); }
 
  private:
-  std::unique_ptr<Connection> connection_;
+  std::unique_ptr<RpcConnection> connection_;
   InferenceCalls inference_;
   AdminCalls admin_;
 };
@@ -84,8 +84,8 @@ class ConnectedClient final : public GrpcClient {
 }  // namespace
 
 Result<std::unique_ptr<GrpcClient>> GrpcClient::connect(const ConnectOptions& options) {
-  LUNA_ASSIGN_OR_RETURN(auto connection, Connection::open(options.address, options.client_name,
-                                                          Deadline::after(options.timeout)));
+  LUNA_ASSIGN_OR_RETURN(auto connection, RpcConnection::open(options.address, options.client_name,
+                                                             Deadline::after(options.timeout)));
   return std::unique_ptr<GrpcClient>(std::make_unique<ConnectedClient>(std::move(connection)));
 }
 

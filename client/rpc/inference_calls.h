@@ -14,7 +14,7 @@ namespace luna::client {
 /// wants them kept.
 class InferenceCalls final : public InferenceService {
  public:
-  explicit InferenceCalls(Connection& connection) : connection_(connection) {}
+  explicit InferenceCalls(RpcConnection& connection) : connection_(connection) {}
   /// Cancels what runs and waits until all of it has been answered.
   ~InferenceCalls() override;
 
@@ -53,7 +53,7 @@ class InferenceCalls final : public InferenceService {
   void launch_sample(const CallOptions& options, const SampleRequest& request,
                      const std::shared_ptr<CallState>& call, Progress progress, JobDone done);
 
-  Connection& connection_;
+  RpcConnection& connection_;
   RunningCalls running_;
   Courier courier_;
 };

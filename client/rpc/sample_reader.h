@@ -16,7 +16,7 @@ namespace luna::client {
 /// and deletes itself before `done` once it has been started.
 class SampleReader final : public grpc::ClientReadReactor<v1::SampleResponse> {
  public:
-  SampleReader(Connection& connection, std::shared_ptr<CallState> call,
+  SampleReader(RpcConnection& connection, std::shared_ptr<CallState> call,
                std::function<void(const SampleProgress&)> progress,
                std::function<void(Result<JobReply>)> done)
       : connection_(connection),
@@ -35,7 +35,7 @@ class SampleReader final : public grpc::ClientReadReactor<v1::SampleResponse> {
   Status take();
   Result<JobReply> finish(const Status& end);
 
-  Connection& connection_;
+  RpcConnection& connection_;
   std::shared_ptr<CallState> call_;
   std::function<void(const SampleProgress&)> progress_;
   std::function<void(Result<JobReply>)> done_;

@@ -66,7 +66,7 @@ std::uint64_t float_bytes(const TensorRef& tensor) {
 
 }  // namespace
 
-Result<TensorRef> upload(Connection& connection, const CallOptions& options,
+Result<TensorRef> upload(RpcConnection& connection, const CallOptions& options,
                          const TensorRef& tensor, CallState* call) {
   LUNA_RETURN_IF_ERROR(require_host_bytes(tensor));
   const BytesPtr bytes = tensor.host_bytes();
@@ -88,7 +88,7 @@ Result<TensorRef> upload(Connection& connection, const CallOptions& options,
   return wire::from_wire(*response.mutable_tensor());
 }
 
-Result<TensorRef> download(Connection& connection, const CallOptions& options,
+Result<TensorRef> download(RpcConnection& connection, const CallOptions& options,
                            const std::string& resident_id, CallState* call) {
   Exchange exchange(call);
   LUNA_RETURN_IF_ERROR(
@@ -123,7 +123,7 @@ Result<TensorRef> download(Connection& connection, const CallOptions& options,
   return tensor;
 }
 
-Result<std::uint64_t> free_tensors(Connection& connection, const CallOptions& options,
+Result<std::uint64_t> free_tensors(RpcConnection& connection, const CallOptions& options,
                                    const std::vector<std::string>& ids) {
   v1::FreeTensorRequest request;
   request.mutable_resident_ids()->Add(ids.begin(), ids.end());
@@ -139,7 +139,7 @@ bool needs_upload(JobRequest& request, std::uint64_t inline_bytes) {
   return needed;
 }
 
-Status upload_large(Connection& connection, const CallOptions& options, JobRequest& request,
+Status upload_large(RpcConnection& connection, const CallOptions& options, JobRequest& request,
                     CallState* call, std::vector<std::string>* uploaded,
                     std::uint64_t inline_bytes) {
   std::map<const Bytes*, TensorRef> sent;
@@ -190,7 +190,7 @@ std::uint64_t reply_bytes_bound(const JobRequest& request) {
   return 0;
 }
 
-Status download_all(Connection& connection, const CallOptions& options, JobReply& reply,
+Status download_all(RpcConnection& connection, const CallOptions& options, JobReply& reply,
                     CallState* call) {
   std::vector<std::string> fetched;
   Status status;

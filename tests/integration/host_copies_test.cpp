@@ -1,5 +1,7 @@
 // Weights outlive the worker that read them, and are there once for all workers.
+#include <algorithm>
 #include <csignal>
+#include <functional>
 
 #include <gtest/gtest.h>
 
@@ -64,28 +66,30 @@ TEST(HostCopies, TwoWorkersOfOneMachineShareThePagesOfTheirWeights) {
   folder.add_checkpoint("tiny.safetensors", 1);
   auto daemon = DaemonProcess::start(
       folder.path(), {.extra_toml = "[[pool]]\nworkers_per_device = 2\ndevices = [\"cpu\"]\n"});
+  const auto both = [&](const std::function<bool(const WorkerInfo&)>& condition) {
+    const StatusInfo status = daemon->status();
+    return std::ranges::count_if(status.workers, condition) == 2;
+  };
+  ASSERT_TRUE(wait_until(
+      [&] { return both([](const WorkerInfo& worker) { return worker.state == "ready"; }); }));
   auto client = daemon->connect();
   ASSERT_TRUE(client);
   Workflow workflow = register_workflow(*client, "two", "tiny.safetensors");
   sampled(workflow, *daemon);  // one worker has read the file
-  std::vector<Answer<SampleReply>> answers;
+
   auto request = workflow.request("a blue boat", "", 7);
   ASSERT_TRUE(request.ok()) << request.status().to_string();
-  request->run.steps = 6;
-  for (int i = 0; i < 24; ++i) answers.push_back(workflow.start(*request));
-  for (auto& answer : answers) {
-    auto reply = answer.wait();
-    ASSERT_TRUE(reply.ok()) << reply.status().to_string();
-  }
-  StatusInfo status;
-  ASSERT_TRUE(wait_until([&] {
-    status = daemon->status();
-    int unets = 0;
-    for (const WorkerInfo& worker : status.workers) {
-      for (const LoadedModel& model : worker.report.models) unets += model.info.slot == Slot::kUNet;
-    }
-    return unets == 2;
-  })) << "both workers run the UNet";
+  request->run.steps = 10000;
+  std::vector<Answer<SampleReply>> endless;
+  for (int i = 0; i < 16; ++i) endless.push_back(workflow.start(*request));
+  const auto runs_the_unet = [](const WorkerInfo& worker) {
+    return std::ranges::any_of(worker.report.models, [](const LoadedModel& model) {
+      return model.info.slot == Slot::kUNet;
+    });
+  };
+  EXPECT_TRUE(wait_until([&] { return both(runs_the_unet); }, std::chrono::seconds(60)));
+  client.reset();  // ends its requests
+  const StatusInfo status = daemon->status();
   EXPECT_EQ(status.host_copies, 2u) << "each component once";
   EXPECT_GE(status.host_copy_hits, 1u) << "the second worker took it from the first one's reading";
 }

@@ -22,18 +22,18 @@ std::int64_t nanoseconds(const timespec& time) {
   return static_cast<std::int64_t>(time.tv_sec) * 1'000'000'000 + time.tv_nsec;
 }
 
-Result<FileIdentity> identity_of(int fd, const std::string& path) {
+Result<FileState> identity_of(int fd, const std::string& path) {
   struct stat status{};
   if (fstat(fd, &status) != 0)
     return error(StatusCode::kDataLoss, "{}: fstat: {}", path, errno_text(errno));
   if (!S_ISREG(status.st_mode))
     return error(StatusCode::kInvalidArgument, "{}: expected a regular file, found {}", path,
                  S_ISDIR(status.st_mode) ? "a folder" : "a device, socket or pipe");
-  return FileIdentity{.device = status.st_dev,
-                      .inode = status.st_ino,
-                      .size = static_cast<std::uint64_t>(status.st_size),
-                      .modified = nanoseconds(status.st_mtim),
-                      .changed = nanoseconds(status.st_ctim)};
+  return FileState{.device = status.st_dev,
+                   .inode = status.st_ino,
+                   .size = static_cast<std::uint64_t>(status.st_size),
+                   .modified = nanoseconds(status.st_mtim),
+                   .changed = nanoseconds(status.st_ctim)};
 }
 
 }  // namespace
@@ -124,7 +124,7 @@ Status SafetensorsFile::read_at(std::uint64_t position, std::span<std::byte> out
 }
 
 Status SafetensorsFile::check_unchanged() const {
-  LUNA_ASSIGN_OR_RETURN(const FileIdentity now, identity_of(fd_.get(), path_));
+  LUNA_ASSIGN_OR_RETURN(const FileState now, identity_of(fd_.get(), path_));
   if (now == identity_) return {};
   if (now.size != identity_.size) {
     return error(StatusCode::kDataLoss,

@@ -11,10 +11,10 @@
 namespace luna::worker {
 
 /// What tells one state of a file from another; times in nanoseconds since the epoch.
-struct FileIdentity {
+struct FileState {
   std::uint64_t device = 0, inode = 0, size = 0;
   std::int64_t modified = 0, changed = 0;
-  bool operator==(const FileIdentity&) const = default;
+  bool operator==(const FileState&) const = default;
 };
 
 /// An open safetensors file, read with pread and never mapped: a file that is truncated or
@@ -28,7 +28,7 @@ class SafetensorsFile {
   static Result<SafetensorsFile> open(const std::string& path);
 
   const std::string& path() const { return path_; }
-  const FileIdentity& identity() const { return identity_; }
+  const FileState& identity() const { return identity_; }
   const SafetensorsHeader& header() const { return header_; }
 
   /// Fills `out` with the bytes of `entry` (one of header().entries) from `offset` on, which must
@@ -46,7 +46,7 @@ class SafetensorsFile {
 
   std::string path_;
   UniqueFd fd_;
-  FileIdentity identity_;
+  FileState identity_;
   SafetensorsHeader header_;
   std::uint64_t data_begin_ = 0;
 };

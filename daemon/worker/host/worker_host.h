@@ -26,7 +26,8 @@ class WorkerHost {
   /// How the process ends. Does not return, or not normally.
   using Exit = std::function<void(int code)>;
 
-  /// `fd`: the connected control socket, owned from now on.
+  /// `fd`: the connected control socket, owned from now on. The io_context must not run any more
+  /// when this is destroyed: the socket lives as long as it runs, and calls back.
   WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engine, Exit exit);
   ~WorkerHost();
 

@@ -69,10 +69,11 @@ class ScriptedEngine final : public Engine {
 /// An io_context with a thread.
 class Loop {
  public:
-  ~Loop() {
+  ~Loop() { stop(); }
+  void stop() {
     work_.reset();
     io.stop();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
   }
   boost::asio::io_context io;
 
@@ -124,7 +125,9 @@ class WorkerHostTest : public testing::Test {
   }
   void TearDown() override {
     if (front_) front_->close();
-    on_worker([&] { host_.reset(); });
+    worker_loop_.stop();
+    front_loop_.stop();
+    host_.reset();
   }
   template <class F>
   void on_worker(F call) {
@@ -144,6 +147,7 @@ class WorkerHostTest : public testing::Test {
     return done;
   }
 
+  Loop front_loop_, worker_loop_;  ///< outlive whatever holds a link
   EngineScript script_;
   std::vector<WorkerReport> heartbeats_;
   std::string shelf_path_;  ///< what the front has, after the worker offered it
@@ -153,7 +157,6 @@ class WorkerHostTest : public testing::Test {
   std::promise<void> closed_;
   std::promise<int> exited_;
   std::atomic<bool> exiting_ = false;  ///< a real exit happens once
-  Loop front_loop_, worker_loop_;
   std::shared_ptr<ipc::WorkerLink> front_;
   std::unique_ptr<WorkerHost> host_;
 };
