@@ -33,8 +33,8 @@ class Preset:
     judge_batch: int = 64
 
 
-CPU = Preset("cpu", 128, (32, 32, 64, 64), 8, 9000, 16, 4, 4000, (64, 96, 96), (True, True, False), 20000, 16, 40000,
-             1500, 3000)
+CPU = Preset("cpu", 128, (32, 32, 64, 64), 8, 9000, 16, 4, 4000, (64, 96, 96), (True, True, False), 13000, 24, 40000,
+             1500, 3000, unet_heads=4)
 GPU = Preset("gpu", 256, (64, 64, 64, 64), 32, 20000, 64, 6, 4000, (64, 64, 64, 64), (True, True, True, False), 60000,
              128, 200000, 4000, 10000)
 PRESETS = {preset.name: preset for preset in (CPU, GPU)}

@@ -62,7 +62,7 @@ class Stage:
         self.device, self.workers, self.seed, self.decay = device, workers, seed, decay
         groups = [{"params": [p for p in part.parameters() if p.requires_grad], "share": (rates or {}).get(key, 1.0)}
                   for key, part in parts.items()]
-        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay)
+        self.optimizer = torch.optim.AdamW(groups, lr=rate, betas=(0.9, 0.99), weight_decay=weight_decay, fused=True)
         self.average = {key: copy.deepcopy(part).eval().requires_grad_(False) for key, part in parts.items()}
         self.step, self.seconds = 0, 0.0
         self.path = self.folder / f"{name}.pt"
