@@ -5,10 +5,12 @@ Needs: torch, numpy, pillow, safetensors, open_clip_torch."""
 
 import argparse
 import contextlib
+import ctypes
 import datetime
 import functools
 import os
 import pathlib
+import signal
 import socket
 
 import torch
@@ -22,7 +24,7 @@ from luna_train.export import export
 from luna_train.lora_stage import STYLE_SHARES, latents_name, train_lora
 from luna_train.preset import PRESETS
 from luna_train.preview_stage import train_preview
-from luna_train.stage import Workers, append_log, finished
+from luna_train.stage import Workers, append_log, finished, hold
 from luna_train.text_stage import train_text
 from luna_train.unet_stage import compute_latents, train_unet
 from luna_train.upscaler_stage import train_upscaler
@@ -64,7 +66,9 @@ def stages(preset, folder, device, autocast, models=MODELS):
 
 
 def worker(rank, count, port, preset_name, folder, models, wanted):
+    held = hold(folder) if rank == 0 else None
     if count > 1:
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: whoever ends the command ends all of it
         os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
         torch.distributed.init_process_group("gloo", rank=rank, world_size=count,
                                              timeout=datetime.timedelta(minutes=30))
@@ -80,6 +84,8 @@ def worker(rank, count, port, preset_name, folder, models, wanted):
         run(Workers(rank, count))
         if count > 1:
             torch.distributed.barrier()
+    if held:
+        held.close()
 
 
 def main():

@@ -4,6 +4,7 @@ Several processes with a thread each, and not one with several threads: OpenMP's
 collapse when anything else runs on the machine."""
 
 import copy
+import fcntl
 import json
 import math
 import os
@@ -42,6 +43,16 @@ def save(state, path):
 def append_log(folder, line):
     with open(pathlib.Path(folder) / "log.jsonl", "a") as log:
         log.write(json.dumps(line) + "\n")
+
+
+def hold(folder):
+    """The state belongs to this process until it ends; the file that says so, to be kept open."""
+    lock = open(pathlib.Path(folder) / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SystemExit(f"{folder}: another training goes on in this state; end it first, or name another folder")
+    return lock
 
 
 def seeded(*numbers):

@@ -1,12 +1,14 @@
 import contextlib
 import io
 import pathlib
+import subprocess
+import sys
 import tempfile
 import unittest
 
 import torch
 
-from luna_train.stage import Stage, finished, same_start
+from luna_train.stage import Stage, finished, hold, same_start
 
 from .tiny import ALONE
 
@@ -58,3 +60,17 @@ class Resuming(unittest.TestCase):
 
 if __name__ == "__main__":
     unittest.main()
+
+
+class OneAtATime(unittest.TestCase):
+    def test_a_second_training_in_the_same_state_is_refused_until_the_first_has_ended(self):
+        with tempfile.TemporaryDirectory() as folder:
+            def another():
+                code = f"from luna_train.stage import hold; hold({folder!r})"
+                return subprocess.run([sys.executable, "-c", code], cwd=pathlib.Path(__file__).parents[1],
+                                      capture_output=True, text=True)
+            with hold(folder):
+                refused = another()
+                self.assertEqual(refused.returncode, 1)
+                self.assertIn("another training goes on", refused.stderr)
+            self.assertEqual(another().returncode, 0)
