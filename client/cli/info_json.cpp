@@ -75,6 +75,18 @@ json to_json(const WorkerInfo& worker) {
           {"models", to_json_list(report.models)}};
 }
 
+json to_json(const PoolInfo& pool) {
+  json roles = json::array();
+  for (const Role role : pool.roles) roles.push_back(role_name(role));
+  return {{"name", pool.name},
+          {"roles", roles},
+          {"devices", pool.devices},
+          {"min_workers", pool.min_workers},
+          {"max_workers", pool.max_workers},
+          {"workers", pool.workers},
+          {"jobs", pool.jobs}};
+}
+
 json to_json(const QueueInfo& queue) {
   return {{"workflow", queue.workflow},
           {"priority", priority_name(queue.priority)},
@@ -123,6 +135,7 @@ json to_json(const StatusInfo& status) {
             {"rerun", jobs.rerun},
             {"running", jobs.running},
             {"queued", jobs.queued}}},
+          {"pools", to_json_list(status.pools)},
           {"workers", to_json_list(status.workers)},
           {"workflows", to_json_list(status.workflows)},
           {"events", events}};

@@ -11,6 +11,7 @@ nlohmann::json to_json(const ComponentInfo& component);
 nlohmann::json to_json(const LoadedModel& model);
 nlohmann::json to_json(const ModelFileInfo& file);
 nlohmann::json to_json(const WorkflowInfo& workflow);
+nlohmann::json to_json(const PoolInfo& pool);
 nlohmann::json to_json(const WorkerInfo& worker);
 nlohmann::json to_json(const QueueInfo& queue);
 nlohmann::json to_json(const StatusInfo& status);

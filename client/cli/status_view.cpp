@@ -2,6 +2,8 @@
 
 #include <ctime>
 
+#include <fmt/ranges.h>
+
 #include "client/cli/output.h"
 #include "client/cli/table.h"
 
@@ -37,6 +39,26 @@ std::string memory_by_kind(const WorkerReport& report) {
     text += fmt::format("{}{} {}", text.empty() ? "" : ", ", kind, human_bytes(bytes));
   }
   return text;
+}
+
+/// "1 of 0..4"
+std::string workers_in_words(const PoolInfo& pool) {
+  if (pool.min_workers == pool.max_workers) {
+    return fmt::format("{} of {}", pool.workers, pool.max_workers);
+  }
+  return fmt::format("{} of {}..{}", pool.workers, pool.min_workers, pool.max_workers);
+}
+
+Table pool_table(const StatusInfo& status) {
+  Table table({"POOL", "ROLES", "DEVICES", "WORKERS", "JOBS"});
+  for (const PoolInfo& pool : status.pools) {
+    std::vector<std::string_view> roles;
+    for (const Role role : pool.roles) roles.push_back(role_name(role));
+    table.add({pool.name, fmt::format("{}", fmt::join(roles, " ")),
+               fmt::format("{}", fmt::join(pool.devices, " ")), workers_in_words(pool),
+               std::to_string(pool.jobs)});
+  }
+  return table;
 }
 
 Table worker_table(const StatusInfo& status, const StatusRates* rates) {
@@ -146,7 +168,7 @@ void print_status(std::ostream& out, const StatusInfo& status, const std::string
                      status.sessions, status.workflows.size(), status.resident_tensors,
                      human_bytes(status.resident_bytes), status.host_copies,
                      human_bytes(status.host_copy_bytes));
-  for (const Table& table : {worker_table(status, rates), queue_table(status),
+  for (const Table& table : {pool_table(status), worker_table(status, rates), queue_table(status),
                              workflow_table(status), model_table(status), forward_table(status)}) {
     if (table.empty()) continue;
     out << '\n';

@@ -11,6 +11,7 @@
 #include "common/base/nearest_name.h"
 #include "common/config/config_paths.h"
 #include "common/config/option_table.h"
+#include "common/config/pool_preset.h"
 
 namespace luna {
 namespace {
@@ -172,8 +173,10 @@ Status read_pools(const Source& source, const toml::node& node, std::vector<Conf
         read_section(source, kPoolSection, *element.as_table(), pool_options(), pool));
     const auto refuse = [&](std::string why) { return source.refuse(element.source(), "{}", why); };
     if (pool.name.empty()) return refuse("pool.name must not be empty");
-    if (std::ranges::find(pools, pool.name, &Config::Pool::name) != pools.end()) {
-      return refuse(fmt::format("two pools are called '{}'", pool.name));
+    if (pool.roles.empty()) return refuse("pool.roles must name at least one role");
+    if (pool.max_workers != 0 && pool.max_workers < pool.min_workers) {
+      return refuse(fmt::format("pool.max_workers ({}) must not be below min_workers ({})",
+                                pool.max_workers, pool.min_workers));
     }
     if (pool.devices.empty()) return refuse("pool.devices must name at least one device");
     for (const std::string& device : pool.devices) {
@@ -184,7 +187,14 @@ Status read_pools(const Source& source, const toml::node& node, std::vector<Conf
             "pool.devices must hold \"auto\", \"cpu\" or \"cuda:<number>\", found '{}'", device));
       }
     }
-    pools.push_back(std::move(pool));
+    Result<std::vector<Config::Pool>> expanded = expand_preset(pool);
+    if (!expanded.ok()) return refuse(expanded.status().message());
+    for (Config::Pool& part : *expanded) {
+      if (std::ranges::find(pools, part.name, &Config::Pool::name) != pools.end()) {
+        return refuse(fmt::format("two pools are called '{}'", part.name));
+      }
+      pools.push_back(std::move(part));
+    }
   }
   return {};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -27,11 +28,21 @@ struct Config {
   } models;
   struct Pool {
     std::string name = "default";
+    std::string preset = "full";  ///< "split" is two pools by the time it has been read
+    std::vector<std::string> roles = {"clip", "vae", "unet"};
     std::vector<std::string> devices = {"auto"};  ///< "auto": every GPU, else "cpu"
-    std::uint32_t workers_per_device = 1;
+    std::uint32_t min_workers = 1;                ///< of each device
+    std::uint32_t max_workers = 0;                ///< of each device; 0: as min_workers, 1 at least
+    std::uint32_t scale_up_jobs = 8;
+    std::uint32_t scale_up_wait_ms = 1000;
+    std::uint32_t scale_down_idle_seconds = 300;
+    std::uint32_t start_timeout_ms = 0;  ///< 0: that of [supervision]
+    std::uint32_t crash_loop_limit = 0;  ///< 0: that of [supervision]
     std::uint32_t threads = 0;
     std::uint32_t max_rows_per_forward = 16;
     std::uint64_t memory_budget_mib = 0;
+
+    std::uint32_t most_workers() const { return std::max({min_workers, max_workers, 1u}); }
   };
   std::vector<Pool> pools = {Pool{}};
   struct Memory {

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "common/types/role.h"
+
 namespace luna {
 namespace {
 
@@ -11,6 +13,7 @@ constexpr std::uint64_t kTebi = 1ull << 40;
 constexpr std::uint64_t kMillion = 1'000'000;
 constexpr std::array<std::string_view, 6> kLogLevels = {"trace", "debug", "info",
                                                         "warn",  "error", "off"};
+constexpr std::array<std::string_view, 2> kPoolPresets = {"full", "split"};
 
 }  // namespace
 
@@ -42,8 +45,16 @@ const std::vector<Option<Config::Pool>>& pool_options() {
   using S = Config::Pool;
   static const std::vector<Option<S>> kOptions = {
       {.name = "name", .field = &S::name},
+      {.name = "preset", .field = &S::preset, .choices = kPoolPresets},
+      {.name = "roles", .field = &S::roles, .choices = kRoleNames},
       {.name = "devices", .field = &S::devices},
-      {.name = "workers_per_device", .field = &S::workers_per_device, .min = 1, .max = 64},
+      {.name = "min_workers", .field = &S::min_workers, .max = 64},
+      {.name = "max_workers", .field = &S::max_workers, .max = 64},
+      {.name = "scale_up_jobs", .field = &S::scale_up_jobs, .min = 1, .max = kMillion},
+      {.name = "scale_up_wait_ms", .field = &S::scale_up_wait_ms, .max = kHourMs},
+      {.name = "scale_down_idle_seconds", .field = &S::scale_down_idle_seconds, .max = 30 * kDay},
+      {.name = "start_timeout_ms", .field = &S::start_timeout_ms, .max = kHourMs},
+      {.name = "crash_loop_limit", .field = &S::crash_loop_limit, .max = 1000},
       {.name = "threads", .field = &S::threads, .max = 1024},
       {.name = "max_rows_per_forward", .field = &S::max_rows_per_forward, .min = 1, .max = 1024},
       {.name = "memory_budget_mib", .field = &S::memory_budget_mib, .max = kTebi >> 20},

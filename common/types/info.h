@@ -10,6 +10,7 @@
 #include "common/types/job.h"
 #include "common/types/model.h"
 #include "common/types/report.h"
+#include "common/types/role.h"
 
 namespace luna {
 
@@ -35,6 +36,14 @@ struct WorkflowInfo {
 struct ModelFileInfo {
   std::string folder, file;
   std::uint64_t bytes = 0;
+};
+struct PoolInfo {
+  std::string name;
+  std::vector<Role> roles;
+  std::vector<std::string> devices;                ///< as they were found: "cuda:0", "cpu"
+  std::uint32_t min_workers = 1, max_workers = 1;  ///< over all devices
+  std::uint32_t workers = 0;                       ///< ready, starting or restarting
+  std::uint64_t jobs = 0;                          ///< unfinished ones on its workers
 };
 struct WorkerInfo {
   WorkerId id;
@@ -67,6 +76,7 @@ struct StatusInfo {
   double uptime_seconds = 0;
   bool draining = false;
   std::vector<WorkflowInfo> workflows;
+  std::vector<PoolInfo> pools;
   std::vector<WorkerInfo> workers;
   JobTotals jobs;
   std::vector<QueueInfo> queues;  ///< by priority, then workflow; none is empty

@@ -68,6 +68,32 @@ Result<QueueInfo> queue_from_wire(v1::QueueStatus& message, const FieldPath& pat
                    .oldest_wait_seconds = message.oldest_wait_seconds()};
 }
 
+void to_wire(const PoolInfo& pool, v1::PoolStatus* out) {
+  out->set_name(pool.name);
+  for (const Role role : pool.roles) out->add_roles(std::string(role_name(role)));
+  for (const std::string& device : pool.devices) out->add_devices(device);
+  out->set_min_workers(pool.min_workers);
+  out->set_max_workers(pool.max_workers);
+  out->set_workers(pool.workers);
+  out->set_jobs(pool.jobs);
+}
+
+Result<PoolInfo> pool_from_wire(v1::PoolStatus& message, const FieldPath& path) {
+  PoolInfo pool;
+  pool.name = std::move(*message.mutable_name());
+  for (const std::string& name : message.roles()) {
+    const auto role = role_from_name(name);
+    if (!role) return path.field("roles").invalid("expected clip, vae or unet, found '{}'", name);
+    pool.roles.push_back(*role);
+  }
+  pool.devices.assign(message.devices().begin(), message.devices().end());
+  pool.min_workers = message.min_workers();
+  pool.max_workers = message.max_workers();
+  pool.workers = message.workers();
+  pool.jobs = message.jobs();
+  return pool;
+}
+
 }  // namespace
 
 void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
@@ -137,6 +163,7 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   out->set_uptime_seconds(status.uptime_seconds);
   out->set_draining(status.draining);
   for (const WorkflowInfo& workflow : status.workflows) to_wire(workflow, out->add_workflows());
+  for (const PoolInfo& pool : status.pools) to_wire(pool, out->add_pools());
   for (const WorkerInfo& worker : status.workers) to_wire(worker, out->add_workers());
   to_wire(status.jobs, out->mutable_jobs());
   out->set_sessions(status.sessions);
@@ -162,6 +189,11 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
     const FieldPath workflow_path = path.item("workflows", static_cast<std::size_t>(i));
     LUNA_ASSIGN_OR_RETURN(status.workflows.emplace_back(),
                           from_wire(*message.mutable_workflows(i), workflow_path));
+  }
+  for (int i = 0; i < message.pools_size(); ++i) {
+    const FieldPath pool_path = path.item("pools", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(status.pools.emplace_back(),
+                          pool_from_wire(*message.mutable_pools(i), pool_path));
   }
   for (int i = 0; i < message.workers_size(); ++i) {
     const FieldPath worker_path = path.item("workers", static_cast<std::size_t>(i));

@@ -93,6 +93,7 @@ void FrontDaemon::schedule_tick() {
   tick_timer_.async_wait([this](const boost::system::error_code& cancelled) {
     if (cancelled) return;
     core_.tick();
+    if (phase_ == Phase::kServing) supervisor_->scale(std::chrono::steady_clock::now());
     const std::chrono::seconds limit(config_->server.idle_exit_seconds);
     if (phase_ == Phase::kServing && limit.count() > 0 && core_.idle_for() >= limit) {
       drain(fmt::format("idle for {} s", limit.count()));

@@ -1,5 +1,6 @@
 #include "tests/integration/daemon_process.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
@@ -154,10 +155,9 @@ std::unique_ptr<DaemonProcess> DaemonProcess::start(const fs::path& folder,
       [&] {
         if (!process_exists(daemon->pid_)) return true;
         if (!fs::exists(daemon->socket_)) return false;
-        for (const WorkerInfo& worker : daemon->status().workers) {
-          if (worker.state == "ready") return true;
-        }
-        return false;
+        if (!options.wait_for_worker) return true;
+        const StatusInfo status = daemon->status();
+        return std::ranges::count(status.workers, "ready", &WorkerInfo::state) > 0;
       },
       std::chrono::seconds(60));
   EXPECT_TRUE(ready && process_exists(daemon->pid_)) << "lunad did not become ready:\n"

@@ -36,8 +36,9 @@ std::string clip_vocabulary();
 class DaemonProcess {
  public:
   struct Options {
-    std::string extra_toml;  ///< appended to the configuration
-    bool tcp = false;        ///< listens on a free port of 127.0.0.1 too
+    std::string extra_toml;       ///< appended to the configuration
+    bool tcp = false;             ///< listens on a free port of 127.0.0.1 too
+    bool wait_for_worker = true;  ///< else until it answers
   };
   /// `folder` holds models/ (the root) and gets the socket, the configuration and the log. Waits
   /// until a worker is ready.

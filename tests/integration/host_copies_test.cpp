@@ -65,7 +65,7 @@ TEST(HostCopies, TwoWorkersOfOneMachineShareThePagesOfTheirWeights) {
   ModelFolder folder;
   folder.add_checkpoint("tiny.safetensors", 1);
   auto daemon = DaemonProcess::start(
-      folder.path(), {.extra_toml = "[[pool]]\nworkers_per_device = 2\ndevices = [\"cpu\"]\n"});
+      folder.path(), {.extra_toml = "[[pool]]\nmin_workers = 2\ndevices = [\"cpu\"]\n"});
   const auto both = [&](const std::function<bool(const WorkerInfo&)>& condition) {
     const StatusInfo status = daemon->status();
     return std::ranges::count_if(status.workers, condition) == 2;

@@ -139,6 +139,27 @@ Result<std::uint64_t> FrontCore::free_tensors(const Caller& caller,
 
 // --- workers ---
 
+void FrontCore::describe_pool(PoolInfo pool) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->workers.describe_pool(std::move(pool));
+}
+
+PoolLoad FrontCore::pool_load(const std::string& pool) const {
+  std::lock_guard lock(impl_->state->mutex);
+  const FrontState& state = *impl_->state;
+  PoolLoad load = state.workers.load(pool);
+  for (const Role role : state.workers.roles_of(pool)) load.waiting += state.jobs.waiting(role);
+  load.waiting += state.jobs.waiting(std::nullopt);
+  return load;
+}
+
+bool FrontCore::retire_worker(WorkerId id) {
+  std::lock_guard lock(impl_->state->mutex);
+  if (!impl_->state->workers.retire(id)) return false;
+  impl_->state->events.add(fmt::format("worker {} has been idle and is stopped", id.value));
+  return true;
+}
+
 void FrontCore::worker_starting(WorkerId id, std::string pool, std::int64_t pid) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
@@ -204,6 +225,7 @@ StatusInfo FrontCore::status() const {
   info.uptime_seconds = std::chrono::duration<double>(state.clock() - state.started).count();
   info.draining = state.draining;
   info.workflows = workflows_of(state);
+  info.pools = state.workers.pools();
   info.workers = state.workers.list(state.clock());
   info.jobs = state.jobs.totals();
   info.queues = state.jobs.queues(state.clock());

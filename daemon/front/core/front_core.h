@@ -14,6 +14,7 @@
 #include "daemon/front/core/caller.h"
 #include "daemon/front/core/clock.h"
 #include "daemon/front/core/fingerprint.h"
+#include "daemon/front/core/pool_load.h"
 #include "daemon/front/core/worker_end.h"
 #include "daemon/front/core/worker_port.h"
 
@@ -71,6 +72,12 @@ class FrontCore {
   Result<std::uint64_t> free_tensors(const Caller& caller, const std::vector<std::string>& ids);
 
   // --- workers, as the supervisor sees them ---
+  /// Before the first worker of a pool starts.
+  void describe_pool(PoolInfo pool);
+  PoolLoad pool_load(const std::string& pool) const;
+  /// The worker gets no job any more, so that it can be stopped; false when it has some by now.
+  /// worker_given_up() forgets it.
+  bool retire_worker(WorkerId id);
   void worker_starting(WorkerId id, std::string pool, std::int64_t pid);
   void worker_ready(std::shared_ptr<WorkerPort> port, std::string device);
   void worker_report(WorkerId id, WorkerReport report);

@@ -45,11 +45,18 @@ Status JobFlow::admissible(const Caller& caller, const JobRequest& request) cons
     return error(StatusCode::kFailedPrecondition,
                  "keep needs a session: metadata luna-session-id is missing");
   }
-  if (!state_->workers.hope()) {
-    return error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
-                 state_->workers.last_exit());
+  return workers_for(role_needed(request));
+}
+
+Status JobFlow::workers_for(std::optional<Role> role) const {
+  if (!state_->workers.serves(role)) {
+    return error(StatusCode::kFailedPrecondition,
+                 "no [[pool]] of this daemon has the role '{}' among its roles", role_name(*role));
   }
-  return {};
+  if (state_->workers.hope(role)) return {};
+  return error(StatusCode::kUnavailable, "every worker{} is down for good; the last one: {}",
+               role ? fmt::format(" of role '{}'", role_name(*role)) : "",
+               state_->workers.last_exit());
 }
 
 Status JobFlow::look_up_files(const Caller& caller, JobRequest& request) const {
@@ -136,6 +143,7 @@ Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEv
   record.keep = wants_keep(request);
   record.admitted = state_->clock();
   record.files = files_used(request, models);
+  record.role = role_needed(request);
   record.events = std::move(events);
   record.job =
       std::make_shared<const Job>(Job{id, caller.workflow_id, caller.priority, caller.deadline,
@@ -189,16 +197,14 @@ void JobFlow::refuse(const Status& why, JobEvents events) {
 void JobFlow::submit_internal(const Caller& caller, JobRequest request, ModelSet models,
                               Receiver receiver) {
   std::unique_lock lock(state_->mutex);
-  if (!state_->workers.hope()) {
-    const Status why =
-        error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
-              state_->workers.last_exit());
+  if (const Status why = workers_for(role_needed(request)); !why.ok()) {
     lock.unlock();
     return receiver(why);
   }
   JobRecord record;
   record.internal = true;
   record.files = files_used(request, models);
+  record.role = role_needed(request);
   record.events.on_done = std::move(receiver);
   record.job =
       std::make_shared<const Job>(Job{state_->jobs.next_id(), "", caller.priority, caller.deadline,
@@ -255,20 +261,21 @@ void JobFlow::unload_everywhere(const Caller& caller, const UnloadModelRequest& 
 // --- at the workers ---
 
 void JobFlow::dispatch(Deferred& after) {
-  if (!state_->workers.hope()) {
-    for (const JobId id : state_->jobs.queued()) {
-      finish(id,
-             error(StatusCode::kUnavailable, "every worker is down for good; the last one: {}",
-                   state_->workers.last_exit()),
-             after);
-    }
-    return;
+  std::vector<std::optional<Role>> roles(kAllRoles.begin(), kAllRoles.end());
+  roles.push_back(std::nullopt);
+  for (const std::optional<Role> role : roles) {
+    const Status none_will_come = workers_for(role);
+    if (none_will_come.ok()) continue;
+    for (const JobId id : state_->jobs.queued(role)) finish(id, none_will_come, after);
   }
   dispatch_suspect(after);
-  while (JobRecord* record = state_->jobs.next_queued()) {
-    const std::optional<WorkerId> worker = state_->workers.choose(record->files);
-    if (!worker) return;
-    start(*record, *worker, after);
+  std::set<std::optional<Role>> full;
+  while (JobRecord* record = state_->jobs.next_queued(full)) {
+    if (const auto worker = state_->workers.choose(record->files, record->role)) {
+      start(*record, *worker, after);
+    } else {
+      full.insert(record->role);
+    }
   }
 }
 
@@ -276,7 +283,8 @@ void JobFlow::dispatch_suspect(Deferred& after) {
   if (!state_->jobs.has_suspects()) return state_->workers.end_isolation();
   JobRecord* suspect = state_->jobs.next_suspect();
   if (!suspect) return;
-  if (const auto worker = state_->workers.isolate(suspect->files)) start(*suspect, *worker, after);
+  const auto worker = state_->workers.isolate(suspect->files, suspect->role);
+  if (worker) start(*suspect, *worker, after);
 }
 
 void JobFlow::start(JobRecord& record, WorkerId worker, Deferred& after) {
@@ -324,7 +332,7 @@ void JobFlow::on_done(JobId id, std::uint32_t run_number, Result<JobReply> resul
   std::lock_guard lock(state_->mutex);
   JobRecord* record = state_->jobs.find(id);
   if (!record || record->runs != run_number || !record->worker) return;
-  state_->workers.release(*record->worker, record->worker_life);
+  state_->workers.release(*record->worker, record->worker_life, state_->clock());
   if (!result.ok() && result.status().code() == StatusCode::kUnavailable) {
     on_unavailable(*record, result.status(), after);
   } else {

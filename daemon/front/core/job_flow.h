@@ -44,6 +44,8 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   void abandon_all(const Status& why);
 
  private:
+  /// Why no worker will ever take a job of this role: FAILED_PRECONDITION, UNAVAILABLE.
+  Status workers_for(std::optional<Role> role) const;
   Status admissible(const Caller& caller, const JobRequest& request) const;
   Status look_up_files(const Caller& caller, JobRequest& request) const;
   Status resolve_resident(const Caller& caller, JobRequest& request) const;

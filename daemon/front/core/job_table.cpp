@@ -55,7 +55,7 @@ void JobTable::add_waiting(const JobRecord& record) {
   if (record.suspect) {
     waiting_suspects_.emplace(job.priority, job.id);
   } else {
-    waiting_[job.priority][job.workflow].insert(job.id);
+    waiting_[job.priority][{job.workflow, record.role}].insert(job.id);
   }
 }
 
@@ -63,7 +63,7 @@ void JobTable::drop_waiting(const JobRecord& record) {
   waiting_suspects_.erase({record.job->priority, record.job->id});
   const auto priority = waiting_.find(record.job->priority);
   if (priority == waiting_.end()) return;
-  const auto workflow = priority->second.find(record.job->workflow);
+  const auto workflow = priority->second.find({record.job->workflow, record.role});
   if (workflow == priority->second.end()) return;
   workflow->second.erase(record.job->id);
   if (workflow->second.empty()) priority->second.erase(workflow);
@@ -86,17 +86,19 @@ JobRecord JobTable::remove(JobId id, TimePoint now) {
   return record;
 }
 
-JobRecord* JobTable::next_queued() {
+JobRecord* JobTable::next_queued(const std::set<std::optional<Role>>& full) {
   const auto running_of = [&](const std::string& workflow) {
     const auto found = running_.find(workflow);
     return found == running_.end() ? 0u : found->second;
   };
   for (const auto& [priority, workflows] : waiting_) {
-    if (workflows.empty()) continue;
-    const auto fairest = std::ranges::min_element(workflows, {}, [&](const auto& entry) {
-      return std::pair(running_of(entry.first), *entry.second.begin());
-    });
-    return find(*fairest->second.begin());
+    std::optional<std::pair<std::uint32_t, JobId>> fairest;
+    for (const auto& [key, jobs] : workflows) {
+      if (full.contains(key.second)) continue;
+      const std::pair next(running_of(key.first), *jobs.begin());
+      if (!fairest || next < *fairest) fairest = next;
+    }
+    if (fairest) return find(fairest->second);
   }
   return nullptr;
 }
@@ -146,6 +148,20 @@ std::vector<JobId> JobTable::queued() const {
     if (!record.worker) ids.push_back(id);
   }
   return ids;
+}
+
+std::vector<JobId> JobTable::queued(std::optional<Role> role) const {
+  std::vector<JobId> ids;
+  for (const auto& [id, record] : records_) {
+    if (!record.worker && record.role == role) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::uint64_t JobTable::waiting(std::optional<Role> role) const {
+  std::uint64_t count = 0;
+  for (const auto& [id, record] : records_) count += !record.worker && record.role == role;
+  return count;
 }
 
 std::vector<JobId> JobTable::overdue() const {

@@ -12,6 +12,7 @@
 #include "common/config/config.h"
 #include "common/types/info.h"
 #include "common/types/job.h"
+#include "common/types/role.h"
 #include "daemon/front/core/clock.h"
 
 namespace luna::front {
@@ -26,6 +27,7 @@ struct JobRecord {
   TimePoint admitted{};
   bool calls_workflow = false;     ///< counted by the registry as a call under way
   std::vector<std::string> files;  ///< that it needs loaded, for routing
+  std::optional<Role> role;        ///< that its worker must have; nullopt: any will do
   std::optional<WorkerId> pinned;  ///< only this worker will do
 
   std::optional<WorkerId> worker;  ///< where it runs; empty: queued, or orphaned
@@ -60,8 +62,9 @@ class JobTable {
   /// Takes the job out of the table; it must be there.
   JobRecord remove(JobId id, TimePoint now);
 
-  /// The queued job that is next, suspects aside; nullptr when none waits.
-  JobRecord* next_queued();
+  /// The queued job that is next, suspects and jobs of the roles `full` aside; nullptr when none
+  /// waits.
+  JobRecord* next_queued(const std::set<std::optional<Role>>& full = {});
   /// The suspect that is next; nullptr when none waits, or one is running: they go one at a time.
   JobRecord* next_suspect();
   bool has_suspects() const { return running_suspect_ || !waiting_suspects_.empty(); }
@@ -72,6 +75,9 @@ class JobTable {
 
   std::vector<JobId> all() const;
   std::vector<JobId> queued() const;
+  std::vector<JobId> queued(std::optional<Role> role) const;
+  /// How many wait for a worker of this role.
+  std::uint64_t waiting(std::optional<Role> role) const;
   /// Queued jobs whose deadline has passed.
   std::vector<JobId> overdue() const;
   std::vector<JobId> of_session(const std::string& session) const;
@@ -84,7 +90,8 @@ class JobTable {
   JobTotals& counters() { return totals_; }
 
  private:
-  using Waiting = std::map<std::string, std::set<JobId>>;  ///< by workflow, the oldest first
+  /// By workflow and role, the oldest first.
+  using Waiting = std::map<std::pair<std::string, std::optional<Role>>, std::set<JobId>>;
   std::uint64_t retry_hint_ms() const;
   void add_waiting(const JobRecord& record);
   void drop_waiting(const JobRecord& record);

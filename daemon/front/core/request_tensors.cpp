@@ -1,14 +1,9 @@
 #include "daemon/front/core/request_tensors.h"
 
+#include "common/base/overloaded.h"
+
 namespace luna::front {
 namespace {
-
-template <class... Fs>
-struct Overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-Overloaded(Fs...) -> Overloaded<Fs...>;
 
 Status walk(std::optional<TensorRef>& tensor, const std::string& name, const TensorVisit& visit) {
   return tensor ? visit(*tensor, name) : Status();

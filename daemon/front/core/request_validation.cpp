@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "common/base/overloaded.h"
 #include "daemon/front/core/request_tensors.h"
 #include "daemon/front/core/tensor_rules.h"
 
@@ -302,28 +303,15 @@ class Validator {
   TensorRules tensors_;
 };
 
-bool is_text_encoder(Slot slot) {
-  return slot == Slot::kClipL || slot == Slot::kClipG || slot == Slot::kT5 || slot == Slot::kLlm;
-}
-
-bool reads_slot(const JobRequest& request, Slot slot) {
-  if (std::holds_alternative<TokenizeRequest>(request) ||
-      std::holds_alternative<EncodeTextRequest>(request)) {
-    return is_text_encoder(slot);
-  }
-  if (std::holds_alternative<VaeEncodeRequest>(request) ||
-      std::holds_alternative<VaeDecodeRequest>(request)) {
-    return slot == Slot::kVae;
-  }
-  return (std::holds_alternative<DenoiseRequest>(request) ||
-          std::holds_alternative<SampleRequest>(request)) &&
-         slot == Slot::kUNet;
-}
-
 bool needs_workflow(const JobRequest& request) {
   return !std::holds_alternative<InspectModelRequest>(request) &&
          !std::holds_alternative<LoadModelRequest>(request) &&
          !std::holds_alternative<UnloadModelRequest>(request);
+}
+
+bool reads_slot(const JobRequest& request, Slot slot) {
+  const std::optional<Role> role = role_needed(request);
+  return role && needs_workflow(request) && role_of(slot) == role;
 }
 
 }  // namespace
@@ -359,6 +347,20 @@ Status check_slots(const JobRequest& request, const ModelSet& models) {
   return error(StatusCode::kFailedPrecondition,
                "{} needs the slot {}, which this workflow leaves empty; it has {}",
                job_kind(request), needed, has.empty() ? "no models at all" : has);
+}
+
+std::optional<Role> role_needed(const JobRequest& request) {
+  return std::visit(Overloaded{
+                        [](const TokenizeRequest&) { return std::optional(Role::kClip); },
+                        [](const EncodeTextRequest&) { return std::optional(Role::kClip); },
+                        [](const VaeEncodeRequest&) { return std::optional(Role::kVae); },
+                        [](const VaeDecodeRequest&) { return std::optional(Role::kVae); },
+                        [](const DenoiseRequest&) { return std::optional(Role::kUnet); },
+                        [](const SampleRequest&) { return std::optional(Role::kUnet); },
+                        [](const LoadModelRequest& load) { return role_of(load.slot); },
+                        [](const auto&) { return std::optional<Role>(); },
+                    },
+                    request);
 }
 
 std::vector<Slot> slots_used(const JobRequest& request, const ModelSet& models) {

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "common/base/status.h"
 #include "common/config/config.h"
 #include "common/types/job.h"
+#include "common/types/role.h"
 
 namespace luna::front {
 
@@ -23,6 +25,8 @@ Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes, const Conf
 
 /// FAILED_PRECONDITION when `models` lacks a slot that this kind of call needs, naming it.
 Status check_slots(const JobRequest& request, const ModelSet& models);
+/// The role of the worker that this kind of call needs; nullopt: any worker will do.
+std::optional<Role> role_needed(const JobRequest& request);
 /// The slots that this kind of call reads, of those that are filled.
 std::vector<Slot> slots_used(const JobRequest& request, const ModelSet& models);
 

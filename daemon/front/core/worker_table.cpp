@@ -11,6 +11,26 @@ constexpr std::size_t kMaxRememberedFiles = 4096;
 
 }  // namespace
 
+bool WorkerTable::Worker::up() const {
+  return !retired &&
+         (info.state == "ready" || info.state == "starting" || info.state == "restarting");
+}
+
+void WorkerTable::describe_pool(PoolInfo pool) {
+  std::string name = pool.name;
+  pools_.insert_or_assign(std::move(name), std::move(pool));
+}
+
+const PoolInfo* WorkerTable::pool_of(const Worker& worker) const {
+  const auto pool = pools_.find(worker.info.pool);
+  return pool == pools_.end() ? nullptr : &pool->second;
+}
+
+bool WorkerTable::has_role(const Worker& worker, std::optional<Role> role) const {
+  const PoolInfo* pool = pool_of(worker);
+  return !role || !pool || std::ranges::find(pool->roles, *role) != pool->roles.end();
+}
+
 void WorkerTable::starting(WorkerId id, std::string pool, std::int64_t pid, TimePoint now) {
   const bool again = workers_.contains(id);
   Worker& worker = workers_[id];
@@ -25,7 +45,7 @@ void WorkerTable::starting(WorkerId id, std::string pool, std::int64_t pid, Time
   ++worker.life;
   worker.jobs = 0;
   worker.files.clear();
-  worker.heard = now;
+  worker.heard = worker.idle_since = now;
 }
 
 void WorkerTable::ready(std::shared_ptr<WorkerPort> port, std::string device, TimePoint now) {
@@ -37,7 +57,7 @@ void WorkerTable::ready(std::shared_ptr<WorkerPort> port, std::string device, Ti
   worker.routable = true;
   ++worker.life;
   worker.jobs = 0;
-  worker.heard = now;
+  worker.heard = worker.idle_since = now;
 }
 
 bool WorkerTable::report(WorkerId id, WorkerReport report, TimePoint now) {
@@ -45,7 +65,7 @@ bool WorkerTable::report(WorkerId id, WorkerReport report, TimePoint now) {
   if (found == workers_.end()) return false;
   found->second.info.report = std::move(report);
   found->second.heard = now;
-  found->second.routable = found->second.port != nullptr;
+  found->second.routable = found->second.port != nullptr && !found->second.retired;
   return true;
 }
 
@@ -64,8 +84,24 @@ void WorkerTable::gone(WorkerId id, const WorkerEnd& end, bool stopping) {
 }
 
 void WorkerTable::given_up(WorkerId id, bool stopping) {
-  std::string& state = workers_[id].info.state;
+  Worker& worker = workers_[id];
+  if (worker.retired) {
+    workers_.erase(id);
+    return;
+  }
+  std::string& state = worker.info.state;
   if (state != "stopping") state = stopping ? "stopping" : "failed";
+}
+
+bool WorkerTable::retire(WorkerId id) {
+  const auto found = workers_.find(id);
+  if (found == workers_.end()) return false;
+  Worker& worker = found->second;
+  if (!worker.routable || worker.jobs > 0 || isolated_ == id) return false;
+  worker.retired = true;
+  worker.routable = false;
+  worker.info.state = "stopping";
+  return true;
 }
 
 bool WorkerTable::orphan(WorkerId id, std::uint64_t life, std::shared_ptr<const Job> job) {
@@ -90,11 +126,13 @@ bool WorkerTable::has_all(const Worker& worker, const std::vector<std::string>& 
   });
 }
 
-std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& files) const {
+std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& files,
+                                            std::optional<Role> role) const {
   std::optional<WorkerId> best;
   std::uint32_t best_cost = 0;
   for (const auto& [id, worker] : workers_) {
     if (!worker.routable || worker.jobs >= kJobsPerWorker || isolated_ == id) continue;
+    if (!has_role(worker, role)) continue;
     const std::uint32_t cost = worker.jobs + (has_all(worker, files) ? 0 : kPreference + 1);
     if (!best || cost < best_cost) {
       best = id;
@@ -104,7 +142,8 @@ std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& file
   return best;
 }
 
-std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& files) {
+std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& files,
+                                             std::optional<Role> role) {
   const Worker* best = nullptr;
   const auto cost = [&](const Worker& worker) {
     // Staying with the worker that is being emptied goes before all but one that is empty.
@@ -112,7 +151,8 @@ std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& fil
                       !has_all(worker, files));
   };
   for (const auto& [id, worker] : workers_) {
-    if (worker.routable && (!best || cost(worker) < cost(*best))) best = &worker;
+    if (!worker.routable || !has_role(worker, role)) continue;
+    if (!best || cost(worker) < cost(*best)) best = &worker;
   }
   isolated_.reset();
   if (!best) return std::nullopt;
@@ -129,10 +169,10 @@ std::shared_ptr<WorkerPort> WorkerTable::take(WorkerId id, const std::vector<std
   return worker.port;
 }
 
-void WorkerTable::release(WorkerId id, std::uint64_t life) {
+void WorkerTable::release(WorkerId id, std::uint64_t life, TimePoint now) {
   const auto found = workers_.find(id);
   if (found == workers_.end() || found->second.life != life) return;
-  if (found->second.jobs > 0) --found->second.jobs;
+  if (found->second.jobs > 0 && --found->second.jobs == 0) found->second.idle_since = now;
 }
 
 std::uint64_t WorkerTable::life(WorkerId id) const {
@@ -140,11 +180,24 @@ std::uint64_t WorkerTable::life(WorkerId id) const {
   return found == workers_.end() ? 0 : found->second.life;
 }
 
-bool WorkerTable::hope() const {
-  return workers_.empty() || std::ranges::any_of(workers_, [](const auto& entry) {
-           const std::string& state = entry.second.info.state;
-           return state == "ready" || state == "starting" || state == "restarting";
-         });
+bool WorkerTable::serves(std::optional<Role> role) const {
+  return !role || pools_.empty() || std::ranges::any_of(pools_, [&](const auto& entry) {
+    return std::ranges::find(entry.second.roles, *role) != entry.second.roles.end();
+  });
+}
+
+bool WorkerTable::hope(std::optional<Role> role) const {
+  std::map<std::string, std::uint32_t> seats_taken;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.up() && has_role(worker, role)) return true;
+    ++seats_taken[worker.info.pool];
+  }
+  if (pools_.empty()) return workers_.empty();
+  return std::ranges::any_of(pools_, [&](const auto& entry) {
+    const PoolInfo& pool = entry.second;
+    const bool serves = !role || std::ranges::find(pool.roles, *role) != pool.roles.end();
+    return serves && seats_taken[pool.name] < pool.max_workers;
+  });
 }
 
 std::vector<WorkerId> WorkerTable::ready_ids() const {
@@ -167,6 +220,33 @@ std::vector<WorkerInfo> WorkerTable::list(TimePoint now) const {
     info.seconds_since_heartbeat = std::chrono::duration<double>(now - worker.heard).count();
   }
   return infos;
+}
+
+std::vector<PoolInfo> WorkerTable::pools() const {
+  std::map<std::string, PoolInfo> pools = pools_;
+  for (const auto& [id, worker] : workers_) {
+    const auto pool = pools.find(worker.info.pool);
+    if (pool == pools.end()) continue;
+    pool->second.workers += worker.up();
+    pool->second.jobs += worker.jobs;
+  }
+  std::vector<PoolInfo> infos;
+  for (auto& [name, pool] : pools) infos.push_back(std::move(pool));
+  return infos;
+}
+
+std::vector<Role> WorkerTable::roles_of(const std::string& pool) const {
+  const auto found = pools_.find(pool);
+  return found == pools_.end() ? std::vector<Role>() : found->second.roles;
+}
+
+PoolLoad WorkerTable::load(const std::string& pool) const {
+  PoolLoad load;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.info.pool != pool || !worker.up()) continue;
+    load.workers.push_back({id, worker.routable, worker.jobs, worker.idle_since});
+  }
+  return load;
 }
 
 std::string WorkerTable::content_hash(const std::string& path, Slot slot) const {

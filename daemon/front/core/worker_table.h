@@ -10,6 +10,7 @@
 
 #include "common/types/info.h"
 #include "daemon/front/core/clock.h"
+#include "daemon/front/core/pool_load.h"
 #include "daemon/front/core/worker_end.h"
 #include "daemon/front/core/worker_port.h"
 
@@ -20,13 +21,21 @@ class WorkerTable {
  public:
   using Jobs = std::vector<std::shared_ptr<const Job>>;
 
+  /// What the pools are for and how many workers they may have; a worker of a pool that nobody
+  /// described has every role.
+  void describe_pool(PoolInfo pool);
+
   void starting(WorkerId id, std::string pool, std::int64_t pid, TimePoint now);
   void ready(std::shared_ptr<WorkerPort> port, std::string device, TimePoint now);
   /// False for a worker that is not known.
   bool report(WorkerId id, WorkerReport report, TimePoint now);
   /// Its end is known. It may be started again, until given_up().
   void gone(WorkerId id, const WorkerEnd& end, bool stopping);
+  /// It stays down; one that was retired is forgotten.
   void given_up(WorkerId id, bool stopping);
+  /// It gets no job from now on. False, and nothing changes, when it has some, runs a suspect, or
+  /// is not ready.
+  bool retire(WorkerId id);
 
   /// It answered a job with UNAVAILABLE: nothing goes there until it reports again or is started
   /// anew, and the job waits for what is found out (take_orphans). False when that life of the
@@ -35,31 +44,39 @@ class WorkerTable {
   /// The jobs that orphan() kept; none are left.
   Jobs take_orphans(WorkerId id);
 
-  /// The ready worker with the least to do; one that has the job's files loaded, or was given them,
-  /// wins while its lead in jobs is at most kPreference. nullopt when every worker is full or none
-  /// is ready. Never the isolated one.
-  std::optional<WorkerId> choose(const std::vector<std::string>& files) const;
+  /// The ready worker of this role (nullopt: of any) with the least to do; one that has the job's
+  /// files loaded, or was given them, wins while its lead in jobs is at most kPreference. nullopt
+  /// when every worker is full or none is ready. Never the isolated one.
+  std::optional<WorkerId> choose(const std::vector<std::string>& files,
+                                 std::optional<Role> role) const;
   static constexpr std::uint32_t kPreference = 4;
 
   /// A worker for a job that must run alone: an empty one, best with its files, which gets nothing
   /// else until end_isolation(). nullopt when none is empty: the one with the least to do is kept
   /// free of new jobs meanwhile. One at a time.
-  std::optional<WorkerId> isolate(const std::vector<std::string>& files);
+  std::optional<WorkerId> isolate(const std::vector<std::string>& files, std::optional<Role> role);
   void end_isolation() { isolated_.reset(); }
 
   /// A job goes to the worker, or has ended there.
   std::shared_ptr<WorkerPort> take(WorkerId id, const std::vector<std::string>& files);
-  void release(WorkerId id, std::uint64_t life);
+  void release(WorkerId id, std::uint64_t life, TimePoint now);
   /// Which of its starts the worker lives in; 0 for one that is not known.
   std::uint64_t life(WorkerId id) const;
 
-  /// True while some worker is ready or may become so; also before the first one was started.
-  bool hope() const;
+  /// Whether a pool has the role at all.
+  bool serves(std::optional<Role> role) const;
+  /// True while some worker of the role is ready or may become so, or one more can be started; also
+  /// before the first one was.
+  bool hope(std::optional<Role> role) const;
   /// How the last worker ended, for messages when there is no hope.
   const std::string& last_exit() const { return last_exit_; }
   std::vector<WorkerId> ready_ids() const;
   std::shared_ptr<WorkerPort> port(WorkerId id) const;
   std::vector<WorkerInfo> list(TimePoint now) const;
+  std::vector<PoolInfo> pools() const;
+  std::vector<Role> roles_of(const std::string& pool) const;
+  /// Without what waits, which the table does not know.
+  PoolLoad load(const std::string& pool) const;
   /// The hash of the component of `slot` that some worker loaded from `path`; "" when none has.
   std::string content_hash(const std::string& path, Slot slot) const;
   /// Of the copies of that component, on all workers.
@@ -70,14 +87,20 @@ class WorkerTable {
     WorkerInfo info;
     std::shared_ptr<WorkerPort> port;
     bool routable = false;
+    bool retired = false;
     std::uint64_t life = 0;
     std::uint32_t jobs = 0;
     Jobs orphans;
     std::set<std::string> files;  ///< given to it since it started
-    TimePoint heard;
+    TimePoint heard, idle_since;
+
+    bool up() const;  ///< ready, starting or restarting
   };
+  const PoolInfo* pool_of(const Worker& worker) const;
+  bool has_role(const Worker& worker, std::optional<Role> role) const;
   static bool has_all(const Worker& worker, const std::vector<std::string>& files);
 
+  std::map<std::string, PoolInfo> pools_;
   std::map<WorkerId, Worker> workers_;
   std::optional<WorkerId> isolated_;
   std::string last_exit_;

@@ -58,6 +58,18 @@ void add_jobs(const JobTotals& jobs, MetricPage& page) {
   page.sample(number(jobs.rerun));
 }
 
+void add_pools(const std::vector<PoolInfo>& pools, MetricPage& page) {
+  const auto each = [&](auto&& value) {
+    for (const PoolInfo& pool : pools) page.sample({{"pool", pool.name}}, value(pool));
+  };
+  page.gauge("luna_pool_workers", "Workers of the pool: ready, starting or restarting.");
+  each([](const PoolInfo& pool) { return pool.workers; });
+  page.gauge("luna_pool_max_workers", "Workers that the pool may have.");
+  each([](const PoolInfo& pool) { return pool.max_workers; });
+  page.gauge("luna_pool_jobs", "Unfinished jobs on the pool's workers.");
+  each([](const PoolInfo& pool) { return number(pool.jobs); });
+}
+
 void add_queues(const std::vector<QueueInfo>& queues, MetricPage& page) {
   const auto labels = [](const QueueInfo& queue) {
     return Labels{{"workflow", queue.workflow},
@@ -208,6 +220,7 @@ std::vector<prometheus::MetricFamily> metrics_of(const StatusInfo& status) {
   MetricPage page;
   add_daemon(status, page);
   add_jobs(status.jobs, page);
+  add_pools(status.pools, page);
   add_queues(status.queues, page);
   add_workflows(status, page);
   add_workers(status, page);

@@ -65,7 +65,7 @@ std::vector<Placement> place_workers(const Config& config, const Machine& machin
       placement.settings.heartbeat_ms = config.supervision.heartbeat_ms;
       placement.settings.max_queued_jobs = kJobsPerWorker + kSpareJobs;
       placement.settings.memory_budget_bytes = pool.memory_budget_mib << 20;
-      placements.insert(placements.end(), pool.workers_per_device, placement);
+      placements.insert(placements.end(), pool.most_workers(), placement);
     }
   }
   const auto on_cpu = [](const Placement& p) { return p.settings.device == "cpu"; };

@@ -8,7 +8,7 @@
 
 namespace luna::front {
 
-/// One worker that shall run: where it belongs and what it is told.
+/// One worker that may run: where it belongs and what it is told.
 struct Placement {
   std::string pool;
   WorkerSettings settings;
@@ -25,9 +25,10 @@ struct Machine {
   static Machine look(const std::string& worker_program);
 };
 
-/// One entry for each worker of each pool. "auto" is every GPU, or the CPU where there is none. CPU
-/// workers that are not told a number of threads share the cores among them; GPU workers get as
-/// many for their host side. `common` holds what all are told (vocabulary, embedding folders).
+/// One entry for each worker that each pool may have at most, device by device. "auto" is every
+/// GPU, or the CPU where there is none. CPU workers that are not told a number of threads share the
+/// cores among them; GPU workers get as many for their host side. `common` holds what all are told
+/// (vocabulary, embedding folders).
 std::vector<Placement> place_workers(const Config& config, const Machine& machine,
                                      const WorkerSettings& common);
 

@@ -21,34 +21,44 @@ Status Supervisor::start() {
                  "the worker program '{}' cannot be started: {} (set [supervision] worker_program)",
                  setup_.worker_program, std::strerror(errno));
   }
-  std::uint64_t next_id = 1;
-  for (Placement& placement : place_workers(*setup_.config, setup_.machine, setup_.common)) {
-    SupervisedWorker::Setup worker{.id = WorkerId{next_id++},
-                                   .placement = std::move(placement),
-                                   .config = setup_.config->supervision,
-                                   .program = setup_.worker_program,
-                                   .make_port = setup_.make_port,
-                                   .on_stopped = [this] { notice_stopped(); }};
-    workers_.push_back(std::make_shared<SupervisedWorker>(io_, core_, std::move(worker)));
+  const std::vector<Placement> placements =
+      place_workers(*setup_.config, setup_.machine, setup_.common);
+  for (const Config::Pool& config : setup_.config->pools) {
+    WorkerPool::Setup pool{.config = config,
+                           .supervision = setup_.config->supervision,
+                           .seats = {},
+                           .program = setup_.worker_program,
+                           .make_port = setup_.make_port,
+                           .next_id = [this] { return WorkerId{++last_id_}; },
+                           .on_stopped = [this] { notice_stopped(); }};
+    if (config.start_timeout_ms > 0) pool.supervision.start_timeout_ms = config.start_timeout_ms;
+    if (config.crash_loop_limit > 0) pool.supervision.crash_loop_limit = config.crash_loop_limit;
+    for (const Placement& placement : placements) {
+      if (placement.pool == config.name) pool.seats.push_back(placement);
+    }
+    pools_.push_back(std::make_unique<WorkerPool>(io_, core_, std::move(pool)));
   }
-  for (const auto& worker : workers_) worker->start();
+  for (const auto& pool : pools_) pool->start();
   return {};
+}
+
+void Supervisor::scale(TimePoint now) {
+  for (const auto& pool : pools_) pool->scale(now);
 }
 
 void Supervisor::stop(Deadline deadline, std::function<void()> done) {
   when_stopped_ = std::move(done);
-  for (const auto& worker : workers_) worker->stop(deadline);
+  for (const auto& pool : pools_) pool->stop(deadline);
   notice_stopped();
 }
 
 void Supervisor::kill() {
-  for (const auto& worker : workers_) worker->kill();
+  for (const auto& pool : pools_) pool->kill();
 }
 
 void Supervisor::notice_stopped() {
   if (!when_stopped_ ||
-      !std::ranges::all_of(workers_, &SupervisedWorker::stopped,
-                           [](const auto& w) -> const SupervisedWorker& { return *w; })) {
+      !std::ranges::all_of(pools_, [](const auto& pool) { return pool->stopped(); })) {
     return;
   }
   boost::asio::post(io_, std::exchange(when_stopped_, nullptr));

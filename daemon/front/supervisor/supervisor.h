@@ -8,12 +8,12 @@
 #include <boost/asio/io_context.hpp>
 
 #include "daemon/front/core/front_core.h"
-#include "daemon/front/supervisor/supervised_worker.h"
+#include "daemon/front/supervisor/worker_pool.h"
 
 namespace luna::front {
 
-/// Starts the workers that the configuration asks for, and keeps them running. All but start() on
-/// the io_context's thread, which must be a single one; start() before it runs, or on it.
+/// The workers of all pools. All but start() on the io_context's thread, which must be a single
+/// one; start() before it runs, or on it.
 class Supervisor {
  public:
   struct Setup {
@@ -30,6 +30,8 @@ class Supervisor {
 
   /// FAILED_PRECONDITION when the worker program is not there or may not be executed.
   Status start();
+  /// Starts and ends workers as the load asks for; to be called a few times a second.
+  void scale(TimePoint now);
   /// Every worker ends its jobs, then itself, and is killed at the deadline; `done` once all are
   /// reaped.
   void stop(Deadline deadline, std::function<void()> done);
@@ -42,7 +44,8 @@ class Supervisor {
   boost::asio::io_context& io_;
   FrontCore& core_;
   Setup setup_;
-  std::vector<std::shared_ptr<SupervisedWorker>> workers_;
+  std::uint64_t last_id_ = 0;
+  std::vector<std::unique_ptr<WorkerPool>> pools_;
   std::function<void()> when_stopped_;
 };
 

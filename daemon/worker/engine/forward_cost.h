@@ -16,9 +16,18 @@ class ForwardCost {
   /// Seconds of a forward of `rows` rows: as measured, between two measured ones a straight line,
   /// beyond them in proportion; `rows` itself (an arbitrary unit) while nothing is known.
   double predict(const Key& key, int rows) const;
+  /// The fewest rows, `max` at most, beyond which a forward of twice as many hardly makes a row
+  /// cheaper: more only make everybody else wait for its end. Sizes from 2 on are tried out,
+  /// kTrials forwards each.
+  int worthwhile_rows(const Key& key, int max) const;
+  static constexpr int kTrials = 3;
 
  private:
-  std::map<Key, std::map<int, double>> seconds_;
+  struct Measured {
+    double mean = 0, best = 0;
+    int count = 0;
+  };
+  std::map<Key, std::map<int, Measured>> by_key_;
 };
 
 }  // namespace luna::worker

@@ -90,6 +90,31 @@ TEST(Config, OptionsThatContradictEachOtherAreRefused) {
               HasSubstr("at least twice"));
   EXPECT_THAT(refusal_of("[[pool]]\nname='a'\n[[pool]]\nname='a'"), HasSubstr("two pools"));
   EXPECT_THAT(refusal_of("[[pool]]\ndevices=['gpu']"), HasSubstr("found 'gpu'"));
+  EXPECT_THAT(refusal_of("[[pool]]\nmin_workers=3\nmax_workers=2"),
+              HasSubstr("max_workers (2) must not be below min_workers (3)"));
+  EXPECT_THAT(refusal_of("[[pool]]\nroles=[]"), HasSubstr("at least one role"));
+  EXPECT_THAT(refusal_of("[[pool]]\nroles=['clips']"),
+              AllOf(HasSubstr("clip, vae, unet"), HasSubstr("did you mean 'clip'")));
+}
+
+TEST(Config, ASplitPoolIsTwoThatShareTheRolesAndTheDevices) {
+  const Result<Config> config =
+      parse_config("[[pool]]\npreset = 'split'\ndevices = ['cpu', 'cuda:0', 'cuda:1']", "c.toml");
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  ASSERT_EQ(config->pools.size(), 2u);
+  EXPECT_EQ(config->pools[0].name, "default-text");
+  EXPECT_THAT(config->pools[0].roles, testing::ElementsAre("clip"));
+  EXPECT_THAT(config->pools[0].devices, testing::ElementsAre("cpu"));
+  EXPECT_EQ(config->pools[1].name, "default-image");
+  EXPECT_THAT(config->pools[1].roles, testing::ElementsAre("vae", "unet"));
+  EXPECT_THAT(config->pools[1].devices, testing::ElementsAre("cuda:0", "cuda:1"));
+}
+
+TEST(Config, ASplitPoolWithoutASecondDeviceSaysWhatItNeeds) {
+  EXPECT_THAT(refusal_of("[[pool]]\npreset = 'split'\n"),
+              AllOf(HasSubstr("two devices or more"), HasSubstr("found [\"auto\"]")));
+  EXPECT_THAT(refusal_of("[[pool]]\npreset = 'split'\ndevices = ['cpu', 'cpu']\nroles = ['vae']"),
+              HasSubstr("leave out roles"));
 }
 
 TEST(Config, TextThatIsNoTomlIsRefusedWithItsLine) {

@@ -180,6 +180,13 @@ TEST(Readers, AQueueOfAnUnknownPriorityIsRefusedByItsPlace) {
                  "queues[1].priority: expected interactive, normal or bulk, found 'urgent'");
 }
 
+TEST(Readers, APoolOfAnUnknownRoleIsRefusedByItsPlace) {
+  v1::GetStatusResponse status;
+  status.add_pools()->add_roles("clip");
+  status.add_pools()->add_roles("paint");
+  expect_refused(status, "pools[1].roles: expected clip, vae or unet, found 'paint'");
+}
+
 TEST(Writers, KeepFieldsThatTheTypesHaveBesidesTheDefaults) {
   WorkerInfo worker;
   worker.id = WorkerId{7};

@@ -101,6 +101,9 @@ TEST_F(RoundTrip, FilesWorkflowsAndStatusSurvive) {
     for (v1::LoadedModel& model : *worker.mutable_models()) model.set_worker_id(worker.worker_id());
   }
   for (v1::QueueStatus& queue : *status.mutable_queues()) queue.set_priority("bulk");
+  for (v1::PoolStatus& pool : *status.mutable_pools()) {
+    for (std::string& role : *pool.mutable_roles()) role = "vae";
+  }
   expect_same(status);
 }
 

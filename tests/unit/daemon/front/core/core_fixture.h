@@ -81,8 +81,8 @@ class CoreTest : public testing::Test {
   static WorkerEnd hang() { return {WorkerEnd::Kind::kHang, "no heartbeat"}; }
 
   /// A ready worker that answers inspections and loads, and leaves all else to the test.
-  std::shared_ptr<FakeWorker> add_worker(std::uint64_t id) {
-    core().worker_starting(WorkerId{id}, "default", 1000 + static_cast<int>(id));
+  std::shared_ptr<FakeWorker> add_worker(std::uint64_t id, const std::string& pool = "default") {
+    core().worker_starting(WorkerId{id}, pool, 1000 + static_cast<int>(id));
     auto worker = std::make_shared<FakeWorker>(id);
     worker->answer = [this](const Job& job) { return answer_about_files(job); };
     core().worker_ready(worker, "cpu");

@@ -25,6 +25,13 @@ inline StatusInfo full_status() {
   status.host_copy_hits = 11;
   status.queues = {
       {.workflow = "w", .priority = Priority::kBulk, .jobs = 6, .oldest_wait_seconds = 1.5}};
+  status.pools = {{.name = "default",
+                   .roles = {Role::kUnet},
+                   .devices = {"cuda:0"},
+                   .min_workers = 1,
+                   .max_workers = 4,
+                   .workers = 2,
+                   .jobs = 19}};
   WorkflowInfo& workflow = status.workflows.emplace_back();
   workflow.id = "w";
   workflow.seconds_left = 300;

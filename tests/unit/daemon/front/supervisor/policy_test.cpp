@@ -103,11 +103,17 @@ TEST_F(Placing, WithGpusAutoIsOneWorkerEach) {
 
 TEST_F(Placing, CpuWorkersShareTheCores) {
   config_.pools[0].devices = {"cpu"};
-  config_.pools[0].workers_per_device = 3;
+  config_.pools[0].min_workers = 3;
   EXPECT_THAT(place({0, 8}),
               testing::ElementsAre("default cpu 2", "default cpu 2", "default cpu 2"));
   EXPECT_THAT(place({0, 2}),
               testing::ElementsAre("default cpu 1", "default cpu 1", "default cpu 1"));
+}
+
+TEST_F(Placing, ThereIsASeatForEveryWorkerThatThePoolMayHave) {
+  config_.pools = {{.name = "grows", .devices = {"cpu"}, .min_workers = 0, .max_workers = 2},
+                   {.name = "sleeps", .devices = {"cpu"}, .min_workers = 0}};
+  EXPECT_THAT(place({0, 6}), testing::ElementsAre("grows cpu 2", "grows cpu 2", "sleeps cpu 2"));
 }
 
 TEST_F(Placing, PoolsAndThreadsAreAsWritten) {

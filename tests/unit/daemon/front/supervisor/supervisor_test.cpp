@@ -23,6 +23,7 @@ namespace {
 using support::wait_until;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class Port : public WorkerPort {
  public:
@@ -111,6 +112,11 @@ class Supervising : public testing::Test {
     std::promise<void> done;
     on_io([&] { supervisor_->stop(deadline, [&] { done.set_value(); }); });
     done.get_future().wait();
+  }
+
+  /// As the daemon's timer does it, `later` than now.
+  void scale(std::chrono::seconds later = std::chrono::seconds(0)) {
+    on_io([&] { supervisor_->scale(std::chrono::steady_clock::now() + later); });
   }
 
   WorkerInfo worker(std::size_t index = 0) { return core_->status().workers.at(index); }
@@ -252,7 +258,7 @@ TEST_F(Supervising, WorkersWaitPassivelyAndStandInAGroupOfTheirOwn) {
 }
 
 TEST_F(Supervising, EveryWorkerOfAPoolHasItsOwnProcess) {
-  config_.pools[0].workers_per_device = 2;
+  config_.pools[0].min_workers = 2;
   start();
   ASSERT_TRUE(wait_until([&] {
     return std::ranges::all_of(core_->status().workers,
@@ -260,6 +266,56 @@ TEST_F(Supervising, EveryWorkerOfAPoolHasItsOwnProcess) {
   }));
   EXPECT_EQ(core_->status().workers.size(), 2u);
   EXPECT_NE(worker(0).pid, worker(1).pid);
+}
+
+TEST_F(Supervising, UnderLoadAnotherWorkerStartsAndTheIdleOneEndsLater) {
+  config_.pools[0].max_workers = 2;
+  config_.pools[0].scale_up_jobs = 1;
+  config_.pools[0].scale_up_wait_ms = 0;
+  config_.pools[0].scale_down_idle_seconds = 60;
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  std::vector<std::shared_ptr<Call>> calls;
+  for (int i = 0; i < 3; ++i) calls.push_back(ask("hold"));
+  scale();
+  EXPECT_TRUE(wait_until([&] {
+    const auto workers = core_->status().workers;
+    return workers.size() == 2 && workers[1].state == "ready";
+  })) << events();
+  scale();
+  EXPECT_EQ(core_->status().workers.size(), 2u) << "there is no third seat";
+  for (const auto& call : calls) {
+    core_->cancel(call->id);
+    EXPECT_EQ(call->wait().status().code(), StatusCode::kCancelled);
+  }
+  scale(std::chrono::seconds(30));
+  EXPECT_THAT(core_->status().events.back().text, Not(HasSubstr("idle")));
+  scale(std::chrono::seconds(3600));
+  EXPECT_TRUE(wait_until([&] { return core_->status().workers.size() == 1; })) << events();
+  scale(std::chrono::seconds(7200));
+  EXPECT_EQ(worker().state, "ready") << "the last one stays";
+  EXPECT_EQ(ask("still there")->answer(), "still there");
+}
+
+TEST_F(Supervising, APoolThatMayBeEmptyStartsItsWorkerForTheFirstCall) {
+  config_.pools[0].min_workers = 0;
+  start();
+  EXPECT_TRUE(core_->status().workers.empty());
+  const auto call = ask("first");
+  scale();
+  EXPECT_EQ(call->answer(), "first");
+  scale(std::chrono::seconds(3600));
+  EXPECT_TRUE(wait_until([&] { return core_->status().workers.empty(); })) << events();
+  const auto later = ask("second");
+  scale();
+  EXPECT_EQ(later->answer(), "second");
+}
+
+TEST_F(Supervising, APoolsOwnLimitsGoBeforeThoseOfAll) {
+  config_.pools[0].crash_loop_limit = 1;
+  start("exit");
+  ASSERT_TRUE(reaches("failed")) << events();
+  EXPECT_EQ(worker().restarts, 0u);
 }
 
 TEST_F(Supervising, AWorkerThatEndsAtOnceAgainAndAgainStaysDown) {

@@ -153,6 +153,18 @@ TEST_F(RowBatcherTest, RowsOfLowerPriorityJoinOnlyAsFarAsTheyHardlySlowTheUrgent
   EXPECT_THAT(urgent.done, SizeIs(4));
 }
 
+TEST_F(RowBatcherTest, BulkRowsFillAForwardOnlyAsFarAsItHasShownToPay) {
+  RowBatcher batcher = make();
+  FakeSink bulk("bulk", Priority::kBulk, 0), normal("normal", Priority::kNormal, 1);
+  for (std::size_t i = 0; i < 16; ++i) batcher.add(&bulk, i, fake_row(unet_, 1));
+  for (int i = 0; i < 4; ++i) batcher.run_next();
+  EXPECT_THAT(unet_.rows_of_forwards, ElementsAre(2, 2, 2, 4))
+      << "longer ones are tried one by one";
+  for (std::size_t i = 0; i < 16; ++i) batcher.add(&normal, i, fake_row(unet_, 1));
+  batcher.run_next();
+  EXPECT_EQ(unet_.rows_of_forwards.back(), 16) << "others are not held back";
+}
+
 TEST_F(RowBatcherTest, AForwardThatDoesNotFitIsSplitUntilItDoesAndTheNextOnesStaySmaller) {
   unet_.before_forward = [](const at::Tensor& x) {
     if (x.size(0) > 2) throw std::bad_alloc();
