@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# ./dev bench: runs the benchmarks over a real daemon and prints one JSON object each.
-# usage: run.sh BUILD_FOLDER [small_call|load|comfyui ...]     (none: all)
+# ./dev bench: runs the benchmarks over a real daemon and prints one JSON object or table each.
+# usage: run.sh BUILD_FOLDER [small_call|load|bulk|comfyui ...]     (none: all)
 set -euo pipefail
 build=$1; shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$build/bin
-wanted=${*:-small_call load comfyui}
+wanted=${*:-small_call load bulk comfyui}
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/luna-bench-XXXXXX")
 daemon=
@@ -33,8 +33,9 @@ for name in $wanted; do
     small_call) start_daemon; "$bin/bench_small_call" --address "unix:$folder/lunad.sock" --checkpoint tiny.safetensors ;;
     load) start_daemon; "$bin/bench_load" --address "unix:$folder/lunad.sock" --checkpoint wide.safetensors \
             --path "$folder/models/checkpoints/wide.safetensors" ;;
+    bulk) start_daemon; "$bin/bench_bulk" --address "unix:$folder/lunad.sock" --checkpoint tiny.safetensors ;;
     comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ]
       "${COMFYUI_PYTHON:-python3}" "$here/physical_limit.py" || [ $? = 77 ] ;;
-    *) echo "no benchmark '$name'; there are small_call, load, comfyui" >&2; exit 2 ;;
+    *) echo "no benchmark '$name'; there are small_call, load, bulk, comfyui" >&2; exit 2 ;;
   esac
 done
