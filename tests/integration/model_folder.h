@@ -25,11 +25,24 @@ class ModelFolder {
 
   /// vae/<name>: a VAE alone.
   std::string add_vae(const std::string& name, int seed) {
-    TinySd15Options options;
-    options.vae_salt = std::to_string(seed);
-    options.with_unet = options.with_text = false;
-    options.bare_names = true;
+    TinySd15Options options = alone(seed);
+    options.with_vae = true;
     return write("vae", name, options);
+  }
+
+  /// diffusion_models/<name>: a UNet alone.
+  std::string add_unet(const std::string& name, int seed) {
+    TinySd15Options options = alone(seed);
+    options.with_unet = true;
+    return write("diffusion_models", name, options);
+  }
+
+  /// text_encoders/<name>: a text encoder alone.
+  std::string add_text_encoder(const std::string& name, int seed) {
+    TinySd15Options options = alone(seed);
+    options.with_text = true;
+    options.text_dtype = DType::kF16;
+    return write("text_encoders", name, options);
   }
 
   std::string write(const std::string& folder, const std::string& name,
@@ -41,6 +54,15 @@ class ModelFolder {
   }
 
  private:
+  /// No component yet, and the bare names of a file that holds a single one.
+  static TinySd15Options alone(int seed) {
+    TinySd15Options options;
+    options.unet_salt = options.text_salt = options.vae_salt = std::to_string(seed);
+    options.with_unet = options.with_text = options.with_vae = false;
+    options.bare_names = true;
+    return options;
+  }
+
   TempDir dir_;
 };
 
