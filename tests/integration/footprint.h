@@ -1,0 +1,26 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "tests/integration/daemon_process.h"
+
+namespace luna::support {
+
+/// Memory and descriptors of a daemon and its workers.
+struct Footprint {
+  /// Proportional set size of all of them, bytes. Weights in sealed memory that no worker maps at
+  /// the moment are in nobody's share: StatusInfo::host_copy_bytes has them.
+  std::uint64_t pss = 0;
+  std::map<pid_t, int> descriptors;
+};
+Footprint footprint(const DaemonProcess& daemon);
+
+/// "1234 KiB, process 12: 34 descriptors", for messages.
+std::string in_words(const Footprint& footprint);
+
+/// How often a test repeats itself: `quick`, or `thorough` in the long suite (LUNA_LONG=1).
+int repetitions(int quick, int thorough);
+
+}  // namespace luna::support
