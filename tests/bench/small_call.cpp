@@ -1,10 +1,7 @@
 // Overhead of a small call through front and worker (tokenising five words), beside a bare gRPC
 // round trip to the same daemon (its health service, which never leaves the front).
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <future>
-#include <vector>
 
 #include <CLI/CLI.hpp>
 #include <grpcpp/generic/generic_stub.h>
@@ -12,26 +9,27 @@
 #include <nlohmann/json.hpp>
 
 #include "client/rpc/grpc_client.h"
+#include "tests/bench/latencies.h"
 #include "tests/bench/waiting.h"
 
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using luna::bench::Clock;
+using luna::bench::milliseconds_since;
 
 template <class Call>
 nlohmann::json measure(int calls, Call&& call) {
   for (int i = 0; i < calls / 10; ++i) call();
-  std::vector<double> microseconds;
+  luna::bench::Latencies microseconds;
   for (int i = 0; i < calls; ++i) {
     const auto began = Clock::now();
     call();
-    microseconds.push_back(std::chrono::duration<double, std::micro>(Clock::now() - began).count());
+    microseconds.add(1000 * milliseconds_since(began));
   }
-  std::sort(microseconds.begin(), microseconds.end());
-  const auto at = [&](double share) {
-    return microseconds[static_cast<std::size_t>(share * (calls - 1))];
-  };
-  return {{"p50_us", at(0.5)}, {"p90_us", at(0.9)}, {"p99_us", at(0.99)}, {"calls", calls}};
+  return {{"p50_us", microseconds.at(0.5)},
+          {"p90_us", microseconds.at(0.9)},
+          {"p99_us", microseconds.at(0.99)},
+          {"calls", calls}};
 }
 
 bool health_check(grpc::GenericStub& stub) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -25,8 +26,9 @@ std::string in_words(const std::set<Binding>& bindings) {
 void ScheduleModel::changes(int workflow, Binding to, bool short_lease) {
   Id& id = ids_[workflow];
   id.may_be.insert(to);
-  id.short_lease = id.short_lease || short_lease;
-  id.renewed = Clock::now();
+  id.changing = Clock::now();
+  // The lease of what the id stood for until now may run out before the change is in place.
+  if (short_lease && !std::exchange(id.short_lease, true)) id.renewed = id.changing;
   for (ScheduledCall& call : calls_) {
     if (call.workflow != workflow || call.answered || call.admitted) continue;
     call.candidates.insert(to);
@@ -35,8 +37,10 @@ void ScheduleModel::changes(int workflow, Binding to, bool short_lease) {
 }
 
 void ScheduleModel::settled(int workflow, Binding to, bool short_lease) {
-  ids_[workflow].may_be = {to};
-  ids_[workflow].short_lease = short_lease;
+  Id& id = ids_[workflow];
+  id.may_be = {to};
+  id.short_lease = short_lease;
+  id.renewed = id.changing;
 }
 
 bool ScheduleModel::may_be(int workflow, Binding binding) const {

@@ -64,8 +64,9 @@ class ScheduleModel {
  private:
   struct Id {
     std::set<Binding> may_be = {std::nullopt};
-    bool short_lease = false;  ///< one of its registrations that may count
-    Clock::time_point renewed{};
+    bool short_lease = false;      ///< one of its registrations that may count
+    Clock::time_point renewed{};   ///< the oldest of them, at the earliest
+    Clock::time_point changing{};  ///< when the last change began
   };
   bool may_be_refused(const ScheduledCall& call) const;
   std::string latent_verdict(const ScheduledCall& call, const SampleReply& reply) const;
