@@ -35,7 +35,7 @@ start_daemon() {
 }
 
 address="unix:$folder/lunad.sock"
-two_workers='[[pool]]\ndevices = ["cpu"]\nworkers_per_device = 2\n'
+two_workers='[[pool]]\ndevices = ["cpu"]\nmin_workers = 2\n'
 for name in $wanted; do
   echo "== $name" >&2
   case $name in

@@ -55,7 +55,7 @@ TEST(RandomSchedule, EveryAnswerIsOneThatTheModelPermitsAndNothingIsLeftBehind) 
     folder.add_unet(fmt::format("unet-{}.safetensors", i), i);
   folder.add_text_encoder("text.safetensors", 1);
   const std::string toml = fmt::format(
-      "[[pool]]\nworkers_per_device = 2\n[supervision]\nbackoff_max_ms = 200\n"
+      "[[pool]]\nmin_workers = 2\n[supervision]\nbackoff_max_ms = 200\n"
       "[limits]\nqueue_per_workflow = {}\nqueue_total = {}\n",
       ScheduleRun::kLimits.per_workflow, ScheduleRun::kLimits.total);
   auto daemon = DaemonProcess::start(folder.path(), {.extra_toml = toml});
