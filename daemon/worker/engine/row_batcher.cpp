@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <tuple>
 #include <utility>
 
 #include "daemon/worker/ops/torch_call.h"
@@ -64,11 +65,13 @@ RowBatcher::RowBatcher(Options options, DevicePacer& pacer)
     : options_(std::move(options)), pacer_(pacer) {}
 
 void RowBatcher::add(RowSink* sink, std::size_t index, ModelRow row) {
+  turns_.enter(sink, sink->workflow());
   waiting_.push_back({sink, index, std::move(row)});
 }
 
 void RowBatcher::drop(const RowSink* sink) {
   std::erase_if(waiting_, [sink](const Waiting& waiting) { return waiting.sink == sink; });
+  turns_.leave(sink);
   if (delivering_) dropped_.push_back(sink);
 }
 
@@ -90,11 +93,15 @@ RowBatcher::Group RowBatcher::take_group() {
   std::map<const RowSink*, Urgency> urgencies;
   for (const Waiting& waiting : waiting_)
     urgencies.try_emplace(waiting.sink, waiting.sink->urgency());
+  std::vector<std::tuple<Priority, double, std::uint64_t, std::uint64_t>> places;
+  for (const Waiting& waiting : waiting_) {
+    const Urgency& urgency = urgencies[waiting.sink];
+    places.emplace_back(urgency.priority, urgency.served_seconds, turns_.had(waiting.sink),
+                        urgency.order);
+  }
   std::vector<std::size_t> order(waiting_.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
-    return urgencies[waiting_[a].sink] < urgencies[waiting_[b].sink];
-  });
+  std::ranges::stable_sort(order, {}, [&](std::size_t i) { return places[i]; });
 
   const ModelRow& head = waiting_[order.front()].row;
   const Priority urgent = urgencies[waiting_[order.front()].sink].priority;
@@ -127,7 +134,10 @@ RowBatcher::Group RowBatcher::take_group() {
   }
 
   Group group;
-  for (std::size_t position : chosen) group.push_back(std::move(waiting_[position]));
+  for (std::size_t position : chosen) {
+    turns_.served(waiting_[position].sink, 1);
+    group.push_back(std::move(waiting_[position]));
+  }
   std::sort(chosen.begin(), chosen.end(), std::greater<>());
   for (std::size_t position : chosen)
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(position));

@@ -11,6 +11,7 @@
 
 #include "daemon/worker/engine/device_pacer.h"
 #include "daemon/worker/engine/forward_cost.h"
+#include "daemon/worker/engine/job_turns.h"
 #include "daemon/worker/engine/urgency.h"
 #include "daemon/worker/models/denoising_model.h"
 
@@ -58,7 +59,7 @@ class RowBatcher {
 
   /// `index` names the row to its sink.
   void add(RowSink* sink, std::size_t index, ModelRow row);
-  /// Forgets all rows of this sink.
+  /// Forgets the sink and all its rows; to be called before it ends.
   void drop(const RowSink* sink);
   bool empty() const { return waiting_.empty(); }
   std::optional<Urgency> most_urgent() const;
@@ -83,6 +84,7 @@ class RowBatcher {
   const Options options_;
   DevicePacer& pacer_;
   ForwardCost cost_;
+  JobTurns turns_;
   std::map<ForwardCost::Key, int> lowered_limits_;  ///< after a forward that did not fit in memory
   std::vector<Waiting> waiting_;
   std::vector<const RowSink*> dropped_;  ///< while results are being handed out

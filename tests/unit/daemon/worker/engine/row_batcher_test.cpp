@@ -141,6 +141,17 @@ TEST_F(RowBatcherTest, OfOnePriorityTheWorkflowThatHadLessOfTheDeviceGoesFirst) 
   EXPECT_THAT(older.done, IsEmpty());
 }
 
+TEST_F(RowBatcherTest, ACallOfManyRowsLetsANewerOneOfItsWorkflowHaveItsTurns) {
+  RowBatcher batcher = make(16);
+  FakeSink many("w", Priority::kNormal, 0), newer("w", Priority::kNormal, 1);
+  for (std::size_t i = 0; i < 1000; ++i) batcher.add(&many, i, fake_row(unet_, 1));
+  batcher.run_next();
+  batcher.add(&newer, 0, fake_row(unet_, 1));
+  for (int i = 0; i < 4; ++i) batcher.run_next();
+  EXPECT_THAT(newer.done, SizeIs(1)) << "after a turn of 64 rows";
+  EXPECT_THAT(many.done, SizeIs(79));
+}
+
 TEST_F(RowBatcherTest, RowsOfLowerPriorityJoinOnlyAsFarAsTheyHardlySlowTheUrgentOnes) {
   RowBatcher batcher = make();
   FakeSink urgent("a", Priority::kInteractive, 0), bulk("b", Priority::kBulk, 1);
