@@ -125,6 +125,7 @@ json to_json(const StatusInfo& status) {
           {"host_copies", status.host_copies},
           {"host_copy_bytes", status.host_copy_bytes},
           {"host_copy_hits", status.host_copy_hits},
+          {"component_reads", status.component_reads},
           {"queues", to_json_list(status.queues)},
           {"jobs",
            {{"accepted", jobs.accepted},

@@ -164,10 +164,12 @@ void print_status(std::ostream& out, const StatusInfo& status, const std::string
                        rates->jobs_per_second, rates->forwards_per_second, rates->rows_per_second,
                        percent(rates->busy));
   }
-  out << fmt::format("{} sessions, {} workflows, {} tensors kept ({}), {} host copies ({})\n",
-                     status.sessions, status.workflows.size(), status.resident_tensors,
-                     human_bytes(status.resident_bytes), status.host_copies,
-                     human_bytes(status.host_copy_bytes));
+  out << fmt::format(
+      "{} sessions, {} workflows, {} tensors kept ({})\n"
+      "{} host copies ({}), taken {} times; {} components read from files\n",
+      status.sessions, status.workflows.size(), status.resident_tensors,
+      human_bytes(status.resident_bytes), status.host_copies, human_bytes(status.host_copy_bytes),
+      status.host_copy_hits, status.component_reads);
   for (const Table& table : {pool_table(status), worker_table(status, rates), queue_table(status),
                              workflow_table(status), model_table(status), forward_table(status)}) {
     if (table.empty()) continue;

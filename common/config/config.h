@@ -47,6 +47,7 @@ struct Config {
   std::vector<Pool> pools = {Pool{}};
   struct Memory {
     std::uint64_t host_copies_mib = 0;  ///< 0: half of the machine's memory
+    std::uint32_t shared_read_wait_ms = 60'000;
   } memory;
   struct Supervision {
     std::string worker_program;  ///< "" : luna-worker beside lunad

@@ -66,6 +66,7 @@ const std::vector<Option<Config::Memory>>& memory_options() {
   using S = Config::Memory;
   static const std::vector<Option<S>> kOptions = {
       {.name = "host_copies_mib", .field = &S::host_copies_mib, .max = kTebi >> 20},
+      {.name = "shared_read_wait_ms", .field = &S::shared_read_wait_ms, .max = kHourMs / 6},
   };
   return kOptions;
 }

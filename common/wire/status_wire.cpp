@@ -172,6 +172,7 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   out->mutable_host_copies()->set_copies(status.host_copies);
   out->mutable_host_copies()->set_bytes(status.host_copy_bytes);
   out->mutable_host_copies()->set_hits(status.host_copy_hits);
+  out->mutable_host_copies()->set_reads(status.component_reads);
   for (const EventInfo& event : status.events) {
     v1::Event* message = out->add_events();
     message->set_time(event.unix_time);
@@ -207,6 +208,7 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
   status.host_copies = message.host_copies().copies();
   status.host_copy_bytes = message.host_copies().bytes();
   status.host_copy_hits = message.host_copies().hits();
+  status.component_reads = message.host_copies().reads();
   for (v1::Event& event : *message.mutable_events()) {
     status.events.push_back({event.time(), std::move(*event.mutable_text())});
   }

@@ -31,6 +31,13 @@ std::vector<WorkflowInfo> workflows_of(const FrontState& state) {
   return workflows;
 }
 
+/// Tells those who shall read for themselves.
+void let_read(WeightSeekers::Answers answers, Deferred& after) {
+  for (WeightSeekers::Answer& answer : answers) {
+    after.add([answer = std::move(answer)] { answer(std::nullopt); });
+  }
+}
+
 }  // namespace
 
 struct FrontCore::Impl {
@@ -187,6 +194,11 @@ void FrontCore::worker_report(WorkerId id, WorkerReport report) {
 }
 
 bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
+  {
+    Deferred after;
+    std::lock_guard lock(impl_->state->mutex);
+    let_read(impl_->state->seekers.gone(id), after);
+  }
   return impl_->flow->worker_gone(id, end);
 }
 
@@ -199,15 +211,40 @@ void FrontCore::worker_given_up(WorkerId id) {
   impl_->flow->dispatch(after);
 }
 
-std::optional<HostWeights> FrontCore::find_weights(const ComponentSource& source) {
+void FrontCore::seek_weights(WorkerId worker, const ComponentSource& source, Found found) {
+  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
-  return impl_->state->host_shelf.find(source);
+  FrontState& state = *impl_->state;
+  if (auto copy = state.host_shelf.find(source)) {
+    after.add([found = std::move(found), copy = std::move(copy)] { found(copy); });
+  } else {
+    let_read(state.seekers.seek(source, worker, std::move(found), state.clock()), after);
+  }
 }
 
-void FrontCore::keep_weights(const ComponentSource& source, HostWeights weights) {
+void FrontCore::keep_weights(WorkerId worker, const ComponentSource& source,
+                             const HostWeights& weights) {
+  if (const Status whole = weights.validate(); !whole.ok()) {
+    log::logger("core").warn("weights that {} offered: {}", log::field(worker), whole.message());
+    return read_failed(worker, source);
+  }
+  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
-  const Status kept = impl_->state->host_shelf.keep(source, std::move(weights));
+  FrontState& state = *impl_->state;
+  ++state.component_reads;
+  const Status kept = state.host_shelf.keep(source, weights);
   if (!kept.ok()) log::logger("core").warn("no host copy was kept: {}", kept.message());
+  for (Found& found : state.seekers.offered(source)) {
+    // What the shelf has no room for is still shared by those who wait for it.
+    auto copy = kept.ok() ? state.host_shelf.find(source) : std::optional(weights);
+    after.add([found = std::move(found), copy = std::move(copy)] { found(copy); });
+  }
+}
+
+void FrontCore::read_failed(WorkerId worker, const ComponentSource& source) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  let_read(impl_->state->seekers.failed(source, worker), after);
 }
 
 void FrontCore::add_event(std::string text) {
@@ -235,6 +272,7 @@ StatusInfo FrontCore::status() const {
   info.host_copies = state.host_shelf.copies();
   info.host_copy_bytes = state.host_shelf.bytes();
   info.host_copy_hits = state.host_shelf.hits();
+  info.component_reads = state.component_reads;
   info.events = state.events.events();
   return info;
 }
@@ -259,6 +297,7 @@ void FrontCore::tick() {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
   }
   state.poison.expire(state.clock());
+  let_read(state.seekers.overdue(state.clock()), after);
   impl_->flow->end_overdue(after);
 }
 

@@ -90,10 +90,15 @@ class FrontCore {
   /// It stays down.
   void worker_given_up(WorkerId id);
   void add_event(std::string text);
-  /// The host copy of a component, for a worker that would read it otherwise.
-  std::optional<HostWeights> find_weights(const ComponentSource& source);
-  /// A worker read these. Refusals are of no consequence and logged.
-  void keep_weights(const ComponentSource& source, HostWeights weights);
+  using Found = std::function<void(std::optional<HostWeights>)>;
+  /// The host copy of a component, for a worker that would read it otherwise. While another worker
+  /// reads it, the answer waits for what that one offers, for [memory] shared_read_wait_ms at most.
+  /// With nullopt the worker reads the file, and offers the weights or says that it failed.
+  void seek_weights(WorkerId worker, const ComponentSource& source, Found found);
+  /// A worker read these. A refusal of the shelf is of no consequence and logged.
+  void keep_weights(WorkerId worker, const ComponentSource& source, const HostWeights& weights);
+  /// The worker could not read what it sought.
+  void read_failed(WorkerId worker, const ComponentSource& source);
 
   // --- life ---
   StatusInfo status() const;

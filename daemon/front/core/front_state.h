@@ -17,6 +17,7 @@
 #include "daemon/front/core/model_roots.h"
 #include "daemon/front/core/poison_table.h"
 #include "daemon/front/core/session_table.h"
+#include "daemon/front/core/weight_seekers.h"
 #include "daemon/front/core/worker_table.h"
 #include "daemon/front/core/workflow_registry.h"
 
@@ -37,6 +38,7 @@ struct FrontState {
         jobs(config->limits),
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
+        seekers(std::chrono::milliseconds(config->memory.shared_read_wait_ms)),
         started(clock()),
         last_activity(started) {}
 
@@ -52,6 +54,8 @@ struct FrontState {
   JobTable jobs;
   PoisonTable poison;
   HostShelf host_shelf;
+  WeightSeekers seekers;
+  std::uint64_t component_reads = 0;  ///< from files, by all workers
   InspectionCache inspections;
   EventLog events;
   bool draining = false;

@@ -40,6 +40,8 @@ void add_daemon(const StatusInfo& status, MetricPage& page) {
   page.counter("luna_host_copy_hits_total",
                "Components that a worker took from there instead of reading their file.");
   page.sample(number(status.host_copy_hits));
+  page.counter("luna_component_reads_total", "Components that a worker read from a file.");
+  page.sample(number(status.component_reads));
 }
 
 void add_jobs(const JobTotals& jobs, MetricPage& page) {

@@ -84,11 +84,16 @@ Status SupervisedWorker::spawn() {
   handlers.on_heartbeat = [self, life](const WorkerReport& report) {
     if (const auto worker = self.lock()) worker->on_heartbeat(life, report);
   };
-  handlers.on_seek_weights = [&core = core_](const ComponentSource& source) {
-    return core.find_weights(source);
+  handlers.on_seek_weights = [&core = core_, id = setup_.id](const ComponentSource& source,
+                                                             FrontCore::Found found) {
+    core.seek_weights(id, source, std::move(found));
   };
-  handlers.on_offer_weights = [&core = core_](const ComponentSource& source, HostWeights weights) {
-    core.keep_weights(source, std::move(weights));
+  handlers.on_read_failed = [&core = core_, id = setup_.id](const ComponentSource& source) {
+    core.read_failed(id, source);
+  };
+  handlers.on_offer_weights = [&core = core_, id = setup_.id](const ComponentSource& source,
+                                                              const HostWeights& weights) {
+    core.keep_weights(id, source, weights);
   };
   handlers.on_closed = [self, life](const Status& why) {
     if (const auto worker = self.lock()) worker->on_link_closed(life, why);

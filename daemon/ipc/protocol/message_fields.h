@@ -73,4 +73,9 @@ void fields(Archive& archive, T& offer) {
   archive.field("weights", offer.weights);
 }
 
+template <class Archive, Described<WorkerToFrontReadFailed> T>
+void fields(Archive& archive, T& failure) {
+  archive.field("source", failure.source);
+}
+
 }  // namespace luna::ipc

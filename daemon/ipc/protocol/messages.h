@@ -13,7 +13,7 @@
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 2;
+inline constexpr std::uint32_t kProtocolVersion = 3;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;
@@ -49,7 +49,9 @@ struct WorkerToFrontHeartbeat {
   WorkerReport report;
 };
 
-/// Is there a host copy of this component? Answered with FrontToWorkerWeights of the same number.
+/// Is there a host copy of this component? Answered with FrontToWorkerWeights of the same number,
+/// which may take as long as another worker reads it. Without weights in the answer this worker
+/// reads the file, and ends that with WorkerToFrontOfferWeights or WorkerToFrontReadFailed.
 struct WorkerToFrontSeekWeights {
   std::uint64_t seek = 0;
   ComponentSource source;
@@ -63,12 +65,16 @@ struct WorkerToFrontOfferWeights {
   ComponentSource source;
   HostWeights weights;
 };
+/// What the worker sought it could not read either; whoever waits for it need not any more.
+struct WorkerToFrontReadFailed {
+  ComponentSource source;
+};
 
 /// The index is the message's number on the wire.
 using Message =
     std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
-                 WorkerToFrontOfferWeights>;
+                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed>;
 
 }  // namespace luna::ipc

@@ -59,6 +59,9 @@ class FrontLinkOverSocket final : public FrontLink,
   void offer_weights(ComponentSource source, HostWeights weights) override {
     send(WorkerToFrontOfferWeights{std::move(source), std::move(weights)});
   }
+  void tell_read_failed(ComponentSource source) override {
+    send(WorkerToFrontReadFailed{std::move(source)});
+  }
   void close_when_flushed() override { channel_->close_when_flushed(); }
 
  private:

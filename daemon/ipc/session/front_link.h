@@ -40,9 +40,10 @@ class FrontLink {
 
   using Found = std::function<void(std::optional<HostWeights>)>;
   /// Asks the front for its copy of a component. `found` comes once, on the io_context's thread;
-  /// nullopt also when the link closes first.
+  /// nullopt also when the link closes first. After nullopt one of the next two ends the seek.
   virtual void seek_weights(ComponentSource source, Found found) = 0;
   virtual void offer_weights(ComponentSource source, HostWeights weights) = 0;
+  virtual void tell_read_failed(ComponentSource source) = 0;
 
   /// After everything queued so far was written, at the latest after 5 s.
   virtual void close_when_flushed() = 0;

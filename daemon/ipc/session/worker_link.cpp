@@ -37,6 +37,7 @@ class WorkerLinkOverSocket final : public WorkerLink,
   void on_hello(const WorkerToFrontHello& hello);
   void on_progress(const WorkerToFrontProgress& message);
   void on_done(WorkerToFrontDone message);
+  void on_seek(const WorkerToFrontSeekWeights& question);
   void on_expiry();
   void on_closed(const Status& reason);
 
@@ -165,13 +166,13 @@ void WorkerLinkOverSocket::on_message(Message message) {
   } else if (auto* ready = std::get_if<WorkerToFrontReady>(&message)) {
     if (handlers_.on_ready) handlers_.on_ready(std::move(ready->status), std::move(ready->device));
   } else if (const auto* question = std::get_if<WorkerToFrontSeekWeights>(&message)) {
-    FrontToWorkerWeights answer{question->seek, std::nullopt};
-    if (handlers_.on_seek_weights) answer.weights = handlers_.on_seek_weights(question->source);
-    (void)channel_->send(answer);
+    on_seek(*question);
   } else if (auto* offer = std::get_if<WorkerToFrontOfferWeights>(&message)) {
     if (handlers_.on_offer_weights) {
       handlers_.on_offer_weights(offer->source, std::move(offer->weights));
     }
+  } else if (const auto* failure = std::get_if<WorkerToFrontReadFailed>(&message)) {
+    if (handlers_.on_read_failed) handlers_.on_read_failed(failure->source);
   } else {
     channel_->refuse(message, "a message from a worker to the front");
   }
@@ -205,6 +206,17 @@ void WorkerLinkOverSocket::on_done(WorkerToFrontDone message) {
     entry = jobs_.take(message.job);
   }
   if (entry) entry->events->on_done(std::move(message.result));
+}
+
+void WorkerLinkOverSocket::on_seek(const WorkerToFrontSeekWeights& question) {
+  Handlers::Found answer = [weak = weak_from_this(),
+                            seek = question.seek](std::optional<HostWeights> weights) {
+    if (const auto self = weak.lock()) {
+      (void)self->channel_->send(FrontToWorkerWeights{seek, std::move(weights)});
+    }
+  };
+  if (!handlers_.on_seek_weights) return answer(std::nullopt);
+  handlers_.on_seek_weights(question.source, std::move(answer));
 }
 
 void WorkerLinkOverSocket::on_expiry() {

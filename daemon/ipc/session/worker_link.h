@@ -26,9 +26,13 @@ class WorkerLink {
   struct Handlers {
     std::function<void(Status ready, std::string device)> on_ready;
     std::function<void(const WorkerReport&)> on_heartbeat;
-    /// The front's copy of a component, if it has one. Without a handler there is none.
-    std::function<std::optional<HostWeights>(const ComponentSource&)> on_seek_weights;
+    /// The worker asks for the front's copy of a component. `found` may be called once, from any
+    /// thread and at any time, and does nothing after the link's end. Without a handler there is no
+    /// copy.
+    using Found = std::function<void(std::optional<HostWeights>)>;
+    std::function<void(const ComponentSource&, Found found)> on_seek_weights;
     std::function<void(const ComponentSource&, HostWeights)> on_offer_weights;
+    std::function<void(const ComponentSource&)> on_read_failed;
     /// Once, after every unfinished job's on_done: the socket ended (UNAVAILABLE) or the peer broke
     /// the protocol; ok after close(). Watching the heartbeats is the owner's part.
     std::function<void(Status)> on_closed;

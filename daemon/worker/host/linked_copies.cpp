@@ -29,6 +29,7 @@ class LinkedCopies final : public HostCopies {
   void keep(const ComponentSource& source, const HostWeights& weights) override {
     link_->offer_weights(source, weights);
   }
+  void give_up(const ComponentSource& source) override { link_->tell_read_failed(source); }
 
  private:
   const std::shared_ptr<ipc::FrontLink> link_;

@@ -75,9 +75,8 @@ class FileSource final : public ModelSource {
     if (copies_) {
       if (auto copy = copies_->find(source)) return *std::move(copy);
     }
-    LUNA_ASSIGN_OR_RETURN(HostWeights weights,
-                          read_weights(source.file.path, found.detected.rename));
-    if (copies_) copies_->keep(source, weights);
+    auto weights = read_weights(source.file.path, found.detected.rename);
+    if (copies_) weights.ok() ? copies_->keep(source, *weights) : copies_->give_up(source);
     return weights;
   }
 

@@ -72,6 +72,8 @@ class EchoWorker {
       if (order->text == "deaf") return;
       if (order->text == "die") return die_();
       if (order->text == "seek") return seek(job.id);
+      if (order->text == "fail to read")
+        link_->tell_read_failed({{"/models/unreadable"}, Slot::kVae});
       if (order->text == "offer")
         link_->offer_weights({{"/models/offered"}, Slot::kVae}, weights());
     }

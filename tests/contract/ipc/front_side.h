@@ -82,14 +82,19 @@ class FrontSide {
              },
          .on_heartbeat = [this](const WorkerReport& report) { heartbeats.push_back(report); },
          .on_seek_weights =
-             [this](const ComponentSource& source) {
+             [this](const ComponentSource& source, const auto& found) {
                sought = source;
-               return to_find;
+               if (answer_seeks_later) {
+                 late_answers.push_back(found);
+               } else {
+                 found(to_find);
+               }
              },
          .on_offer_weights =
              [this](const ComponentSource& source, HostWeights weights) {
                offered.set({source, std::move(weights)});
              },
+         .on_read_failed = [this](const ComponentSource& source) { failed_reads = {source}; },
          .on_closed =
              [this](const Status& status) {
                jobs_answered_at_close = answered_;
@@ -126,6 +131,9 @@ class FrontSide {
   Status ready_status;
   std::vector<WorkerReport> heartbeats;  ///< complete once closed has arrived
   std::optional<HostWeights> to_find;    ///< set before a job that seeks
+  bool answer_seeks_later = false;       ///< set before a job that seeks
+  std::vector<WorkerLink::Handlers::Found> late_answers;  ///< complete once a later job is done
+  std::vector<ComponentSource> failed_reads;              ///< complete once that job is done
   ComponentSource sought;                ///< complete once that job is done
   Arrival<std::pair<ComponentSource, HostWeights>> offered;
   Arrival<Status> closed;

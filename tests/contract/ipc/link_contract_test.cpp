@@ -135,6 +135,41 @@ TEST_P(LinkContract, AWorkerFindsTheHostCopyThatTheFrontHasAndOnlyThat) {
   EXPECT_EQ(front.run(TokenizeRequest{"seek"})->reply<TokenizeReply>().warnings[0], "the hash");
 }
 
+TEST_P(LinkContract, ASeekMayBeAnsweredLongAfterWhileOtherMessagesPass) {
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
+  front.answer_seeks_later = true;
+  const auto seeking = front.run(TokenizeRequest{"seek"});
+  EXPECT_TRUE(front.run(TokenizeRequest{"meanwhile"})->status().ok());
+  EXPECT_FALSE(seeking->done.arrived());
+  ASSERT_EQ(front.late_answers.size(), 1u);
+  front.late_answers[0](HostWeights{"the hash", {}, {}, sealed_memory(4096, 1)});
+  EXPECT_EQ(seeking->reply<TokenizeReply>().warnings[0], "the hash");
+}
+
+TEST_P(LinkContract, AnAnswerToASeekAfterTheLinksEndDoesNothing) {
+  std::vector<WorkerLink::Handlers::Found> answers;
+  {
+    const auto peer = Peer::start(GetParam());
+    FrontSide front(peer->take_socket());
+    front.answer_seeks_later = true;
+    const auto seeking = front.run(TokenizeRequest{"seek"});
+    front.run(TokenizeRequest{"meanwhile"})->done.get();
+    answers = front.late_answers;
+  }
+  ASSERT_EQ(answers.size(), 1u);
+  answers[0](std::nullopt);
+}
+
+TEST_P(LinkContract, AWorkerThatCouldNotReadSaysWhat) {
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
+  front.run(TokenizeRequest{"fail to read"})->done.get();
+  ASSERT_EQ(front.failed_reads.size(), 1u);
+  EXPECT_EQ(front.failed_reads[0].file.path, "/models/unreadable");
+  EXPECT_EQ(front.failed_reads[0].slot, Slot::kVae);
+}
+
 TEST_P(LinkContract, WeightsThatAWorkerOffersArriveWhole) {
   const auto peer = Peer::start(GetParam());
   FrontSide front(peer->take_socket());

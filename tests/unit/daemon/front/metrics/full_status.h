@@ -23,6 +23,7 @@ inline StatusInfo full_status() {
   status.host_copies = 9;
   status.host_copy_bytes = 8192;
   status.host_copy_hits = 11;
+  status.component_reads = 12;
   status.queues = {
       {.workflow = "w", .priority = Priority::kBulk, .jobs = 6, .oldest_wait_seconds = 1.5}};
   status.pools = {{.name = "default",

@@ -98,8 +98,13 @@ class WorkerHostTest : public testing::Test {
       heartbeats_.push_back(report);
       script_.changed.notify_all();
     };
-    handlers.on_seek_weights = [this](const ComponentSource& source) {
-      return source.file.path == shelf_path_ ? std::optional(shelf_) : std::nullopt;
+    handlers.on_seek_weights = [this](const ComponentSource& source, const auto& found) {
+      found(source.file.path == shelf_path_ ? std::optional(shelf_) : std::nullopt);
+    };
+    handlers.on_read_failed = [this](const ComponentSource& source) {
+      std::lock_guard lock(script_.mutex);
+      unread_path_ = source.file.path;
+      script_.changed.notify_all();
     };
     handlers.on_offer_weights = [this](const ComponentSource& source, HostWeights weights) {
       std::lock_guard lock(script_.mutex);
@@ -152,6 +157,7 @@ class WorkerHostTest : public testing::Test {
   std::vector<WorkerReport> heartbeats_;
   std::string shelf_path_;  ///< what the front has, after the worker offered it
   HostWeights shelf_;
+  std::string unread_path_;  ///< what the worker said that it could not read
   std::shared_ptr<HostCopies> copies_;  ///< what the engine was given
   std::promise<std::pair<Status, std::string>> ready_;
   std::promise<void> closed_;
@@ -250,6 +256,13 @@ TEST_F(WorkerHostTest, AnInternalErrorOnADeviceThatWorksIsAnAnswer) {
   ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
   script_.running[JobId{5}].on_done(error(StatusCode::kInternal, "NaN in the latent"));
   EXPECT_EQ(done->get_future().get().status().code(), StatusCode::kInternal);
+}
+
+TEST_F(WorkerHostTest, AReadingThatFailedIsToldToTheFront) {
+  connect_scripted();
+  ready_.get_future().get();
+  copies_->give_up({{.path = "/models/unreadable"}, Slot::kVae});
+  EXPECT_TRUE(script_.wait_for([&] { return unread_path_ == "/models/unreadable"; }));
 }
 
 TEST_F(WorkerHostTest, TheEndOfTheFrontEndsTheProcess) {

@@ -21,7 +21,9 @@ class RememberedCopies final : public HostCopies {
   void keep(const ComponentSource& source, const HostWeights& weights) override {
     copies.emplace(source, weights);
   }
+  void give_up(const ComponentSource& source) override { given_up.push_back(source); }
   std::map<ComponentSource, HostWeights> copies;
+  std::vector<ComponentSource> given_up;
   int asked = 0;
 };
 
@@ -77,6 +79,17 @@ TEST_F(HostCopiesTest, WithoutACopyAndWithoutTheFileTheErrorNamesTheFile) {
   const auto gone = source->read(path_, found, at::kFloat, at::kCPU);
   EXPECT_EQ(gone.status().code(), StatusCode::kNotFound);
   EXPECT_NE(gone.status().message().find(path_), std::string::npos);
+}
+
+TEST_F(HostCopiesTest, AReadingThatFailsIsGivenUpSoThatNobodyWaitsForIt) {
+  const auto source = make_file_source(copies_);
+  const auto found = vae(*source);
+  std::filesystem::resize_file(path_, std::filesystem::file_size(path_) - 1);
+  EXPECT_FALSE(source->read(path_, found, at::kFloat, at::kCPU).ok());
+  ASSERT_EQ(copies_->given_up.size(), 1u);
+  EXPECT_EQ(copies_->given_up[0].file.path, path_);
+  EXPECT_EQ(copies_->given_up[0].slot, Slot::kVae);
+  EXPECT_TRUE(copies_->copies.empty());
 }
 
 }  // namespace
