@@ -5,6 +5,7 @@
 set(LUNA_ARROWS
   "common/base:"
   "common/types:"
+  "common/hash:"
   "common/log:"
   "common/local: common/types"
   "common/config: common/types"
@@ -18,7 +19,7 @@ set(LUNA_ARROWS
   "daemon/ipc/session: daemon/ipc/protocol daemon/ipc/transport common/types common/local common/log"
 
   "daemon/front/core: common/types common/config common/local common/log"
-  "daemon/front/dispatch: daemon/front/core daemon/ipc/session daemon/ipc/protocol common/types common/local common/log"
+  "daemon/front/dispatch: daemon/front/core daemon/ipc/session daemon/ipc/protocol common/types common/hash common/local common/log"
   "daemon/front/supervisor: daemon/front/core daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/config common/local common/log"
   "daemon/front/api: daemon/front/core common/types common/wire common/local common/log proto/luna/v1"
   "daemon/front/metrics: common/types"
@@ -29,7 +30,7 @@ set(LUNA_ARROWS
   "daemon/worker/formats: common/types"
   "daemon/worker/tokenizers: common/prompt common/types"
   "daemon/worker/precision: daemon/worker/ops common/types"
-  "daemon/worker/weights: daemon/worker/formats daemon/worker/precision daemon/worker/ops common/types common/local common/log"
+  "daemon/worker/weights: daemon/worker/formats daemon/worker/precision daemon/worker/ops common/types common/hash common/local common/log"
   "daemon/worker/layers: daemon/worker/weights daemon/worker/ops common/types"
   "daemon/worker/models: daemon/worker/layers daemon/worker/weights daemon/worker/ops common/types common/log"
   "daemon/worker/sampling: daemon/worker/ops common/types"

@@ -1,13 +1,10 @@
 #include "daemon/front/dispatch/request_fingerprint.h"
 
-#include <array>
-#include <memory>
 #include <span>
 #include <string_view>
 
-#include <openssl/evp.h>
-
 #include "common/base/bytes.h"
+#include "common/hash/sha256.h"
 #include "common/local/identify.h"
 #include "daemon/front/core/request_tensors.h"
 #include "daemon/ipc/protocol/codec.h"
@@ -15,33 +12,19 @@
 namespace luna::front {
 namespace {
 
+/// Each piece is preceded by its length, so that neighbours cannot be confused.
 class Digest {
  public:
-  Digest() : context_(EVP_MD_CTX_new(), &EVP_MD_CTX_free) {
-    if (!context_ || EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr) != 1) {
-      die("SHA-256 is not available");
-    }
-  }
-
-  /// The length goes first, so that neighbours cannot be confused.
   void add(std::span<const std::byte> bytes) {
     const std::uint64_t size = bytes.size();
-    EVP_DigestUpdate(context_.get(), &size, sizeof size);
-    EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size());
+    hash_.update(std::as_bytes(std::span(&size, 1)));
+    hash_.update(bytes);
   }
   void add(std::string_view text) { add(std::as_bytes(std::span(text))); }
-
-  std::string hex() {
-    std::array<unsigned char, EVP_MAX_MD_SIZE> raw{};
-    unsigned int size = 0;
-    EVP_DigestFinal_ex(context_.get(), raw.data(), &size);
-    std::string text;
-    for (unsigned int i = 0; i < size; ++i) text += fmt::format("{:02x}", raw[i]);
-    return text;
-  }
+  std::string hex() { return hash_.finish(); }
 
  private:
-  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_;
+  Sha256 hash_;
 };
 
 void add_file(Digest& digest, const std::string& path) {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <system_error>
 
-#include "daemon/worker/weights/sha256.h"
+#include "common/hash/sha256.h"
 
 namespace luna::worker {
 namespace {

@@ -5,12 +5,12 @@
 
 #include <fmt/ranges.h>
 
+#include "common/hash/sha256.h"
 #include "common/local/memory.h"
 #include "daemon/worker/formats/safetensors_file.h"
 #include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/parallel_reader.h"
-#include "daemon/worker/weights/sha256.h"
 
 namespace luna::worker {
 namespace {
@@ -63,8 +63,8 @@ at::Tensor view_of(const BytesPtr& bytes, const HostTensor& tensor) {
   const bool as_bool = tensor.spec.dtype == DType::kBool;
   const at::ScalarType type = as_bool ? at::kByte : scalar_type_of(tensor.spec.dtype);
   auto* const data = const_cast<std::byte*>(bytes->view().data()) + tensor.offset;
-  const at::Tensor view =
-      at::from_blob(data, tensor.spec.shape, [bytes](void*) {}, at::TensorOptions().dtype(type));
+  const at::Tensor view = at::from_blob(
+      data, tensor.spec.shape, [bytes](void*) {}, at::TensorOptions().dtype(type));
   return as_bool ? view.ne(0) : view;
 }
 

@@ -5,7 +5,6 @@
 
 #include <gmock/gmock.h>
 
-#include "daemon/worker/weights/sha256.h"
 #include "tests/support/deterministic.h"
 #include "tests/support/safetensors_writer.h"
 #include "tests/support/temp_dir.h"
@@ -46,13 +45,6 @@ class WeightLoaderTest : public ::testing::Test {
   static support::TempDir* dir_;
 };
 support::TempDir* WeightLoaderTest::dir_ = nullptr;
-
-TEST(Sha256, AgreesWithTheStandard) {
-  Sha256 hash;
-  hash.update("a");
-  hash.update("bc");
-  EXPECT_EQ(hash.finish(), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-}
 
 TEST_F(WeightLoaderTest, TheDirectoryListsNamesShapesAndTypes) {
   const auto directory = read_directory(checkpoint());

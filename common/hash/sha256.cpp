@@ -1,4 +1,4 @@
-#include "daemon/worker/weights/sha256.h"
+#include "common/hash/sha256.h"
 
 #include <array>
 
@@ -6,7 +6,7 @@
 
 #include "common/base/status.h"
 
-namespace luna::worker {
+namespace luna {
 
 struct Sha256::State {
   EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -40,4 +40,4 @@ std::string Sha256::finish() {
   return hex;
 }
 
-}  // namespace luna::worker
+}  // namespace luna

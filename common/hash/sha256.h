@@ -6,7 +6,7 @@
 #include <string>
 #include <string_view>
 
-namespace luna::worker {
+namespace luna {
 
 /// SHA-256, fed piece by piece.
 class Sha256 {
@@ -26,4 +26,4 @@ class Sha256 {
   std::unique_ptr<State> state_;
 };
 
-}  // namespace luna::worker
+}  // namespace luna
