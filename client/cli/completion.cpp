@@ -92,7 +92,7 @@ std::string bash_script(const std::vector<Entry>& entries) {
   script += "    esac\n  done\n  case \"$before\" in\n" + value_cases("    ") + "  esac\n";
   script +=
       "  if [[ $word != -* && $before == --* && $before != --json && $before != --preload "
-      "&& $before != --once ]]; "
+      "&& $before != --once && $before != --host ]]; "
       "then\n"
       "    COMPREPLY=($(compgen -f -- \"$word\")); return\n  fi\n  case \"$path\" in\n";
   for (const Entry& entry : entries) {

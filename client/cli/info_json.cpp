@@ -17,6 +17,9 @@ json to_json(const LoadedModel& model) {
   object["device"] = model.device;
   object["resident_bytes"] = model.resident_bytes;
   object["uses"] = model.uses;
+  object["tier"] = tier_name(model.tier);
+  object["jobs"] = model.jobs;
+  object["pinned"] = model.pinned;
   return object;
 }
 
@@ -126,6 +129,7 @@ json to_json(const StatusInfo& status) {
           {"host_copy_bytes", status.host_copy_bytes},
           {"host_copy_hits", status.host_copy_hits},
           {"component_reads", status.component_reads},
+          {"pinned_files", status.pinned_files},
           {"queues", to_json_list(status.queues)},
           {"jobs",
            {{"accepted", jobs.accepted},

@@ -94,13 +94,54 @@ Result<LoadedModel> AdminCalls::load_model(Slot slot, const ModelRef& model) {
   return wire::from_wire(*response.mutable_model());
 }
 
-Result<std::uint64_t> AdminCalls::unload_model(const std::string& file) {
+Result<UnloadModelReply> AdminCalls::unload_model(const std::string& file, bool host) {
   v1::UnloadModelRequest request;
   request.set_file(file);
+  request.set_host(host);
   LUNA_ASSIGN_OR_RETURN(
-      const auto response,
+      auto response,
       connection_.call(connection_.models(), &v1::Models::Stub::Unload, request, within(kQuick)));
-  return response.freed_bytes();
+  return wire::from_wire(response);
+}
+
+Result<UnloadModelReply> AdminCalls::offload_model(const std::string& file,
+                                                   std::optional<Slot> slot) {
+  UnloadModelRequest offload;
+  offload.path = file;
+  offload.slot = slot;
+  v1::OffloadModelRequest request;
+  wire::to_wire(offload, &request);
+  LUNA_ASSIGN_OR_RETURN(
+      auto response,
+      connection_.call(connection_.models(), &v1::Models::Stub::Offload, request, within(kQuick)));
+  return wire::from_wire(response);
+}
+
+Result<RestoreModelReply> AdminCalls::restore_model(const std::string& file) {
+  v1::RestoreModelRequest request;
+  request.set_file(file);
+  LUNA_ASSIGN_OR_RETURN(auto response,
+                        connection_.call(connection_.models(), &v1::Models::Stub::Restore, request,
+                                         within(kReadsFiles)));
+  return wire::from_wire(response);
+}
+
+Result<std::string> AdminCalls::pin_model(const std::string& file) {
+  v1::PinModelRequest request;
+  request.set_file(file);
+  LUNA_ASSIGN_OR_RETURN(
+      auto response,
+      connection_.call(connection_.models(), &v1::Models::Stub::Pin, request, within(kQuick)));
+  return std::move(*response.mutable_file());
+}
+
+Result<std::string> AdminCalls::unpin_model(const std::string& file) {
+  v1::UnpinModelRequest request;
+  request.set_file(file);
+  LUNA_ASSIGN_OR_RETURN(
+      auto response,
+      connection_.call(connection_.models(), &v1::Models::Stub::Unpin, request, within(kQuick)));
+  return std::move(*response.mutable_file());
 }
 
 Result<TensorRef> AdminCalls::upload(const std::string& workflow_id, const TensorRef& host_tensor) {

@@ -6,7 +6,7 @@
 namespace luna::client {
 
 /// Blocking calls over one connection. Those that may read whole model files (registering,
-/// inspecting, loading) have 10 minutes unless a deadline is given, the others 30 s.
+/// inspecting, loading, restoring) have 10 minutes unless a deadline is given, the others 30 s.
 class AdminCalls final : public AdminService {
  public:
   explicit AdminCalls(RpcConnection& connection) : connection_(connection) {}
@@ -20,7 +20,12 @@ class AdminCalls final : public AdminService {
   Result<Models> list_models(const std::string& folder) override;
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override;
   Result<LoadedModel> load_model(Slot slot, const ModelRef& model) override;
-  Result<std::uint64_t> unload_model(const std::string& file) override;
+  Result<UnloadModelReply> unload_model(const std::string& file, bool host) override;
+  Result<UnloadModelReply> offload_model(const std::string& file,
+                                         std::optional<Slot> slot) override;
+  Result<RestoreModelReply> restore_model(const std::string& file) override;
+  Result<std::string> pin_model(const std::string& file) override;
+  Result<std::string> unpin_model(const std::string& file) override;
   Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) override;
   Result<TensorRef> download(const std::string& workflow_id,
                              const std::string& resident_id) override;

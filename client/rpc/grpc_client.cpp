@@ -59,8 +59,19 @@ class ConnectedClient final : public GrpcClient {
   Result<LoadedModel> load_model(Slot slot, const ModelRef& model) override {
     return admin_.load_model(slot, model);
   }
-  Result<std::uint64_t> unload_model(const std::string& file) override {
-    return admin_.unload_model(file);
+  Result<UnloadModelReply> unload_model(const std::string& file, bool host) override {
+    return admin_.unload_model(file, host);
+  }
+  Result<UnloadModelReply> offload_model(const std::string& file,
+                                         std::optional<Slot> slot) override {
+    return admin_.offload_model(file, slot);
+  }
+  Result<RestoreModelReply> restore_model(const std::string& file) override {
+    return admin_.restore_model(file);
+  }
+  Result<std::string> pin_model(const std::string& file) override { return admin_.pin_model(file); }
+  Result<std::string> unpin_model(const std::string& file) override {
+    return admin_.unpin_model(file);
   }
   Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) override {
     return admin_.upload(workflow_id, host_tensor);

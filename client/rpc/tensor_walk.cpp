@@ -51,6 +51,7 @@ struct Requests {
   void operator()(InspectModelRequest&) const {}
   void operator()(LoadModelRequest&) const {}
   void operator()(UnloadModelRequest&) const {}
+  void operator()(RestoreModelRequest&) const {}
 };
 
 struct Replies {
@@ -68,6 +69,7 @@ struct Replies {
   void operator()(InspectModelReply&) const {}
   void operator()(LoadModelReply&) const {}
   void operator()(UnloadModelReply&) const {}
+  void operator()(RestoreModelReply&) const {}
 };
 
 }  // namespace

@@ -1,10 +1,12 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "common/base/deadline.h"
 #include "common/types/info.h"
+#include "common/types/job.h"
 #include "common/types/tensor.h"
 
 namespace luna::client {
@@ -29,7 +31,15 @@ class AdminService {
   virtual Result<Models> list_models(const std::string& folder) = 0;
   virtual Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) = 0;
   virtual Result<LoadedModel> load_model(Slot slot, const ModelRef& model) = 0;
-  virtual Result<std::uint64_t> unload_model(const std::string& file) = 0;
+  /// Off the devices of all workers; `host`: the host copies too.
+  virtual Result<UnloadModelReply> unload_model(const std::string& file, bool host) = 0;
+  /// Off the devices, to be restored; nullopt: all components of the file.
+  virtual Result<UnloadModelReply> offload_model(const std::string& file,
+                                                 std::optional<Slot> slot) = 0;
+  virtual Result<RestoreModelReply> restore_model(const std::string& file) = 0;
+  /// Both answer the file's absolute path on the daemon's machine.
+  virtual Result<std::string> pin_model(const std::string& file) = 0;
+  virtual Result<std::string> unpin_model(const std::string& file) = 0;
 
   virtual Result<TensorRef> upload(const std::string& workflow_id,
                                    const TensorRef& host_tensor) = 0;

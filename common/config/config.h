@@ -76,6 +76,7 @@ struct Config {
     std::uint64_t resident_bytes_per_session = 4ull << 30;
     std::uint32_t default_ttl_seconds = 3600;
     std::uint32_t max_attempts = 3;
+    std::uint32_t pinned_files = 256;
   } limits;
   struct Metrics {
     std::string listen;  ///< "" : off

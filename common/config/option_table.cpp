@@ -114,6 +114,7 @@ const std::vector<Option<Config::Limits>>& limits_options() {
        .min = 1,
        .max = 365 * kDay},
       {.name = "max_attempts", .field = &S::max_attempts, .min = 1, .max = 100},
+      {.name = "pinned_files", .field = &S::pinned_files, .max = 65536},
   };
   return kOptions;
 }

@@ -83,8 +83,9 @@ struct StatusInfo {
   std::uint32_t sessions = 0;
   std::uint64_t resident_tensors = 0, resident_bytes = 0;
   std::uint64_t host_copies = 0, host_copy_bytes = 0;  ///< of weights, shared by all workers
-  std::uint64_t host_copy_hits = 0;  ///< components that a worker took from there, no file read
+  std::uint64_t host_copy_hits = 0;   ///< components that a worker took from there, no file read
   std::uint64_t component_reads = 0;  ///< components that a worker read from a file
+  std::vector<std::string> pinned_files;  ///< their components are never evicted, wherever loaded
   std::vector<EventInfo> events;
 };
 

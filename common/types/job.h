@@ -85,20 +85,34 @@ struct LoadModelRequest {
 struct LoadModelReply {
   LoadedModel model;
 };
-/// Unloads every component that came from this path and that no job is using.
+/// Takes the components that came from this path off the device; what a job or a pin holds stays.
 struct UnloadModelRequest {
   std::string path;
+  std::optional<Slot> slot = std::nullopt;  ///< only this component; else all of the file
+  bool restorable = false;                  ///< RestoreModelRequest brings them back
+  bool host = false;                        ///< their host copies go as well; the front's part
 };
 struct UnloadModelReply {
-  std::uint64_t freed_bytes = 0;
+  std::uint64_t freed_bytes = 0;       ///< on devices
+  std::uint64_t host_freed_bytes = 0;  ///< of host copies
+  std::vector<LoadedModel> unloaded;   ///< where they lie now is in `tier`, which the front knows
+  std::vector<LoadedModel> held;       ///< left where they were
+};
+/// Loads again what an unload of this path left restorable and nobody has loaded since.
+struct RestoreModelRequest {
+  std::string path;
+};
+struct RestoreModelReply {
+  std::vector<LoadedModel> restored;
 };
 
-using JobRequest = std::variant<TokenizeRequest, EncodeTextRequest, VaeEncodeRequest,
-                                VaeDecodeRequest, DenoiseRequest, SampleRequest,
-                                InspectModelRequest, LoadModelRequest, UnloadModelRequest>;
-using JobReply =
-    std::variant<TokenizeReply, EncodeTextReply, VaeEncodeReply, VaeDecodeReply, DenoiseReply,
-                 SampleReply, InspectModelReply, LoadModelReply, UnloadModelReply>;
+using JobRequest =
+    std::variant<TokenizeRequest, EncodeTextRequest, VaeEncodeRequest, VaeDecodeRequest,
+                 DenoiseRequest, SampleRequest, InspectModelRequest, LoadModelRequest,
+                 UnloadModelRequest, RestoreModelRequest>;
+using JobReply = std::variant<TokenizeReply, EncodeTextReply, VaeEncodeReply, VaeDecodeReply,
+                              DenoiseReply, SampleReply, InspectModelReply, LoadModelReply,
+                              UnloadModelReply, RestoreModelReply>;
 
 /// "sample", "vae_decode" and so on, for logs and counters.
 std::string_view job_kind(const JobRequest& request);

@@ -46,6 +46,18 @@ std::optional<Slot> slot_from_name(std::string_view wanted) {
   return std::nullopt;
 }
 
+std::string_view tier_name(Tier tier) {
+  switch (tier) {
+    case Tier::kDevice:
+      return "device";
+    case Tier::kHost:
+      return "host";
+    case Tier::kFile:
+      return "file";
+  }
+  return "unknown";
+}
+
 std::string_view precision_name(Precision precision) {
   for (const auto& [value, name] : kPrecisions) {
     if (value == precision) return name;

@@ -67,6 +67,10 @@ struct ComponentInfo {
                              ///< was loaded once
 };
 
+/// Where a component's weights lie, the nearest place first. The numbers are part of the wire.
+enum class Tier : std::uint8_t { kDevice = 1, kHost = 2, kFile = 3 };
+std::string_view tier_name(Tier tier);  ///< "device", "host", "file"
+
 struct LoadedModel {
   ComponentInfo info;
   std::vector<std::string> paths;  ///< every path that led to this one copy
@@ -74,6 +78,9 @@ struct LoadedModel {
   std::string device;  ///< "cpu", "cuda:0"
   std::uint64_t resident_bytes = 0;
   std::uint64_t uses = 0;
+  Tier tier = Tier::kDevice;  ///< elsewhere only in the reply to what took it off the device
+  std::uint32_t jobs = 0;     ///< that use it now; it stays until they have ended
+  bool pinned = false;        ///< never evicted or unloaded
 };
 
 }  // namespace luna

@@ -4,6 +4,7 @@ namespace luna::wire {
 namespace {
 
 using SlotModels = google::protobuf::RepeatedPtrField<v1::SlotModel>;
+using LoadedModels = google::protobuf::RepeatedPtrField<v1::LoadedModel>;
 using Components = google::protobuf::RepeatedPtrField<v1::ComponentInfo>;
 
 void slots_to_wire(const std::map<Slot, ModelRef>& slots, SlotModels* out) {
@@ -37,6 +38,27 @@ Result<std::vector<ComponentInfo>> components_from_wire(Components& field,
     LUNA_ASSIGN_OR_RETURN(components.emplace_back(), from_wire(field[i], path));
   }
   return components;
+}
+
+/// Of all workers together.
+void models_to_wire(const std::vector<LoadedModel>& models, LoadedModels* out) {
+  for (const LoadedModel& model : models) to_wire(model, WorkerId{}, out->Add());
+}
+
+Result<std::vector<LoadedModel>> models_from_wire(LoadedModels& field, std::string_view name,
+                                                  const FieldPath& parent) {
+  std::vector<LoadedModel> models;
+  for (int i = 0; i < field.size(); ++i) {
+    const FieldPath path = parent.item(name, static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(models.emplace_back(), from_wire(field[i], path));
+  }
+  return models;
+}
+
+Result<Tier> tier_from_wire(v1::Tier tier, const FieldPath& path) {
+  if (tier == v1::TIER_UNSPECIFIED) return path.invalid("missing");
+  if (!v1::Tier_IsValid(tier)) return path.invalid("unknown tier {}", static_cast<int>(tier));
+  return static_cast<Tier>(tier);
 }
 
 }  // namespace
@@ -124,6 +146,9 @@ void to_wire(const LoadedModel& model, WorkerId worker, v1::LoadedModel* out) {
   out->set_resident_bytes(model.resident_bytes);
   out->set_uses(model.uses);
   out->set_worker_id(worker.value);
+  out->set_tier(static_cast<v1::Tier>(model.tier));
+  out->set_jobs(model.jobs);
+  out->set_pinned(model.pinned);
 }
 
 Result<LoadedModel> from_wire(v1::LoadedModel& message, const FieldPath& path) {
@@ -135,7 +160,69 @@ Result<LoadedModel> from_wire(v1::LoadedModel& message, const FieldPath& path) {
   model.device = std::move(*message.mutable_device());
   model.resident_bytes = message.resident_bytes();
   model.uses = message.uses();
+  LUNA_ASSIGN_OR_RETURN(model.tier, tier_from_wire(message.tier(), path.field("tier")));
+  model.jobs = message.jobs();
+  model.pinned = message.pinned();
   return model;
+}
+
+void to_wire(const UnloadModelReply& reply, v1::UnloadModelResponse* out) {
+  out->set_freed_bytes(reply.freed_bytes);
+  out->set_host_freed_bytes(reply.host_freed_bytes);
+  models_to_wire(reply.unloaded, out->mutable_unloaded());
+  models_to_wire(reply.held, out->mutable_held());
+}
+
+Result<UnloadModelReply> from_wire(v1::UnloadModelResponse& message, const FieldPath& path) {
+  UnloadModelReply reply;
+  reply.freed_bytes = message.freed_bytes();
+  reply.host_freed_bytes = message.host_freed_bytes();
+  LUNA_ASSIGN_OR_RETURN(reply.unloaded,
+                        models_from_wire(*message.mutable_unloaded(), "unloaded", path));
+  LUNA_ASSIGN_OR_RETURN(reply.held, models_from_wire(*message.mutable_held(), "held", path));
+  return reply;
+}
+
+void to_wire(const UnloadModelRequest& request, v1::OffloadModelRequest* out) {
+  out->set_file(request.path);
+  if (request.slot) out->set_slot(static_cast<v1::Slot>(*request.slot));
+}
+
+Result<UnloadModelRequest> from_wire(v1::OffloadModelRequest& message, const FieldPath& path) {
+  UnloadModelRequest request;
+  request.restorable = true;
+  if (message.file().empty()) return path.field("file").invalid("missing");
+  if (message.slot() != v1::SLOT_UNSPECIFIED) {
+    LUNA_ASSIGN_OR_RETURN(request.slot, slot_from_wire(message.slot(), path.field("slot")));
+  }
+  request.path = std::move(*message.mutable_file());
+  return request;
+}
+
+void to_wire(const UnloadModelReply& reply, v1::OffloadModelResponse* out) {
+  out->set_freed_bytes(reply.freed_bytes);
+  models_to_wire(reply.unloaded, out->mutable_offloaded());
+  models_to_wire(reply.held, out->mutable_held());
+}
+
+Result<UnloadModelReply> from_wire(v1::OffloadModelResponse& message, const FieldPath& path) {
+  UnloadModelReply reply;
+  reply.freed_bytes = message.freed_bytes();
+  LUNA_ASSIGN_OR_RETURN(reply.unloaded,
+                        models_from_wire(*message.mutable_offloaded(), "offloaded", path));
+  LUNA_ASSIGN_OR_RETURN(reply.held, models_from_wire(*message.mutable_held(), "held", path));
+  return reply;
+}
+
+void to_wire(const RestoreModelReply& reply, v1::RestoreModelResponse* out) {
+  models_to_wire(reply.restored, out->mutable_restored());
+}
+
+Result<RestoreModelReply> from_wire(v1::RestoreModelResponse& message, const FieldPath& path) {
+  RestoreModelReply reply;
+  LUNA_ASSIGN_OR_RETURN(reply.restored,
+                        models_from_wire(*message.mutable_restored(), "restored", path));
+  return reply;
 }
 
 void to_wire(const ModelFileInfo& file, v1::ModelFile* out) {

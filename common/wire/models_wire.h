@@ -26,6 +26,20 @@ Result<ComponentInfo> from_wire(v1::ComponentInfo& message, const FieldPath& pat
 void to_wire(const LoadedModel& model, WorkerId worker, v1::LoadedModel* out);
 Result<LoadedModel> from_wire(v1::LoadedModel& message, const FieldPath& path = FieldPath());
 
+void to_wire(const UnloadModelReply& reply, v1::UnloadModelResponse* out);
+Result<UnloadModelReply> from_wire(v1::UnloadModelResponse& message,
+                                   const FieldPath& path = FieldPath());
+/// Without a slot: all of the file.
+void to_wire(const UnloadModelRequest& request, v1::OffloadModelRequest* out);
+Result<UnloadModelRequest> from_wire(v1::OffloadModelRequest& message,
+                                     const FieldPath& path = FieldPath());
+void to_wire(const UnloadModelReply& reply, v1::OffloadModelResponse* out);
+Result<UnloadModelReply> from_wire(v1::OffloadModelResponse& message,
+                                   const FieldPath& path = FieldPath());
+void to_wire(const RestoreModelReply& reply, v1::RestoreModelResponse* out);
+Result<RestoreModelReply> from_wire(v1::RestoreModelResponse& message,
+                                    const FieldPath& path = FieldPath());
+
 void to_wire(const ModelFileInfo& file, v1::ModelFile* out);
 ModelFileInfo from_wire(v1::ModelFile& message);
 

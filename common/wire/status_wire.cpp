@@ -179,6 +179,7 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
     message->set_text(to_utf8(event.text));  // may quote a file's name
   }
   for (const QueueInfo& queue : status.queues) to_wire(queue, out->add_queues());
+  for (const std::string& file : status.pinned_files) out->add_pinned_files(to_utf8(file));
 }
 
 Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& path) {
@@ -217,6 +218,7 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
     LUNA_ASSIGN_OR_RETURN(status.queues.emplace_back(),
                           queue_from_wire(*message.mutable_queues(i), queue_path));
   }
+  status.pinned_files.assign(message.pinned_files().begin(), message.pinned_files().end());
   return status;
 }
 

@@ -78,11 +78,65 @@ grpc::ServerUnaryReactor* ModelsService::Unload(grpc::CallbackServerContext* con
   const auto caller = caller_of(*context, NeedsWorkflow::kNo);
   if (!caller.ok()) return answer_now(context, caller.status());
   if (Status status = check_file(request->file()); !status.ok()) return answer_now(context, status);
-  return run_job<UnloadModelReply>(api_, std::move(*ticket), *caller,
-                                   UnloadModelRequest{request->file()}, response,
-                                   [](const UnloadModelReply& reply, v1::UnloadModelResponse* to) {
-                                     to->set_freed_bytes(reply.freed_bytes);
-                                   });
+  UnloadModelRequest unload;
+  unload.path = request->file();
+  unload.host = request->host();
+  return run_job<UnloadModelReply>(
+      api_, std::move(*ticket), *caller, std::move(unload), response,
+      [](const UnloadModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+}
+
+grpc::ServerUnaryReactor* ModelsService::Offload(grpc::CallbackServerContext* context,
+                                                 const v1::OffloadModelRequest* message,
+                                                 v1::OffloadModelResponse* response) {
+  auto ticket = api_.gate.enter();
+  if (!ticket.ok()) return answer_now(context, ticket.status());
+  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
+  if (!caller.ok()) return answer_now(context, caller.status());
+  auto request = wire::from_wire(taken(message));
+  if (!request.ok()) return answer_now(context, request.status());
+  return run_job<UnloadModelReply>(
+      api_, std::move(*ticket), *caller, std::move(*request), response,
+      [](const UnloadModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+}
+
+grpc::ServerUnaryReactor* ModelsService::Restore(grpc::CallbackServerContext* context,
+                                                 const v1::RestoreModelRequest* request,
+                                                 v1::RestoreModelResponse* response) {
+  auto ticket = api_.gate.enter();
+  if (!ticket.ok()) return answer_now(context, ticket.status());
+  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
+  if (!caller.ok()) return answer_now(context, caller.status());
+  if (Status status = check_file(request->file()); !status.ok()) return answer_now(context, status);
+  return run_job<RestoreModelReply>(
+      api_, std::move(*ticket), *caller, RestoreModelRequest{request->file()}, response,
+      [](const RestoreModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+}
+
+grpc::ServerUnaryReactor* ModelsService::Pin(grpc::CallbackServerContext* context,
+                                             const v1::PinModelRequest* request,
+                                             v1::PinModelResponse* response) {
+  return answer(context, [&]() -> Status {
+    LUNA_ASSIGN_OR_RETURN(const auto ticket, api_.gate.enter());
+    LUNA_ASSIGN_OR_RETURN(const Caller caller, caller_of(*context, NeedsWorkflow::kNo));
+    LUNA_RETURN_IF_ERROR(check_file(request->file()));
+    LUNA_ASSIGN_OR_RETURN(const std::string path, api_.core.pin_model(caller, request->file()));
+    response->set_file(wire::to_utf8(path));
+    return {};
+  });
+}
+
+grpc::ServerUnaryReactor* ModelsService::Unpin(grpc::CallbackServerContext* context,
+                                               const v1::UnpinModelRequest* request,
+                                               v1::UnpinModelResponse* response) {
+  return answer(context, [&]() -> Status {
+    LUNA_ASSIGN_OR_RETURN(const auto ticket, api_.gate.enter());
+    LUNA_ASSIGN_OR_RETURN(const Caller caller, caller_of(*context, NeedsWorkflow::kNo));
+    LUNA_RETURN_IF_ERROR(check_file(request->file()));
+    LUNA_ASSIGN_OR_RETURN(const std::string path, api_.core.unpin_model(caller, request->file()));
+    response->set_file(wire::to_utf8(path));
+    return {};
+  });
 }
 
 grpc::ServerUnaryReactor* WorkflowsService::Register(grpc::CallbackServerContext* context,

@@ -7,7 +7,7 @@
 
 namespace luna::front {
 
-/// luna.v1.Models: listing asks the core; inspect, load and unload are jobs.
+/// luna.v1.Models: listing and pins ask the core; all else are jobs.
 class ModelsService final : public v1::Models::CallbackService {
  public:
   explicit ModelsService(ApiContext& api) : api_(api) {}
@@ -20,6 +20,14 @@ class ModelsService final : public v1::Models::CallbackService {
                                  v1::LoadModelResponse*) override;
   grpc::ServerUnaryReactor* Unload(grpc::CallbackServerContext*, const v1::UnloadModelRequest*,
                                    v1::UnloadModelResponse*) override;
+  grpc::ServerUnaryReactor* Offload(grpc::CallbackServerContext*, const v1::OffloadModelRequest*,
+                                    v1::OffloadModelResponse*) override;
+  grpc::ServerUnaryReactor* Restore(grpc::CallbackServerContext*, const v1::RestoreModelRequest*,
+                                    v1::RestoreModelResponse*) override;
+  grpc::ServerUnaryReactor* Pin(grpc::CallbackServerContext*, const v1::PinModelRequest*,
+                                v1::PinModelResponse*) override;
+  grpc::ServerUnaryReactor* Unpin(grpc::CallbackServerContext*, const v1::UnpinModelRequest*,
+                                  v1::UnpinModelResponse*) override;
 
  private:
   ApiContext& api_;

@@ -47,8 +47,22 @@ struct FrontCore::Impl {
                                            std::move(fingerprint))),
         flow(std::make_shared<JobFlow>(state)) {}
 
+  /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
+  void tell_pins() {
+    std::vector<std::shared_ptr<WorkerPort>> ports;
+    std::vector<std::string> paths;
+    {
+      std::lock_guard lock(state->mutex);
+      paths = state->pins.list();
+      state->host_shelf.set_pins({paths.begin(), paths.end()});
+      ports = state->workers.ports();
+    }
+    for (const auto& port : ports) port->pin(paths);
+  }
+
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
+  std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
 
 FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock, Fingerprinter fingerprint) {
@@ -102,6 +116,34 @@ void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
 Result<std::vector<ModelFileInfo>> FrontCore::list_model_files(const Caller& caller,
                                                                const std::string& folder) const {
   return impl_->state->roots.list(folder, caller.local);
+}
+
+Result<std::string> FrontCore::pin_model(const Caller& caller, const std::string& file) {
+  FrontState& state = *impl_->state;
+  LUNA_ASSIGN_OR_RETURN(std::string path,
+                        state.roots.find(file, ModelRoots::all_kinds(), caller.local));
+  std::lock_guard order(impl_->pins_order);
+  {
+    std::lock_guard lock(state.mutex);
+    state.touch();
+    LUNA_RETURN_IF_ERROR(state.pins.pin(path));
+  }
+  impl_->tell_pins();
+  return path;
+}
+
+Result<std::string> FrontCore::unpin_model(const Caller& caller, const std::string& file) {
+  FrontState& state = *impl_->state;
+  const auto found = state.roots.find(file, ModelRoots::all_kinds(), caller.local);
+  const std::string path = found.ok() ? *found : file;
+  std::lock_guard order(impl_->pins_order);
+  {
+    std::lock_guard lock(state.mutex);
+    state.touch();
+    LUNA_RETURN_IF_ERROR(state.pins.unpin(path));
+  }
+  impl_->tell_pins();
+  return path;
 }
 
 // --- sessions and resident tensors ---
@@ -176,11 +218,20 @@ void FrontCore::worker_starting(WorkerId id, std::string pool, std::int64_t pid)
 }
 
 void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string device) {
+  const std::shared_ptr<WorkerPort> newcomer = port;
+  std::unique_lock order(impl_->pins_order);
+  {
+    std::unique_lock lock(impl_->state->mutex);
+    const std::vector<std::string> paths = impl_->state->pins.list();
+    lock.unlock();
+    if (!paths.empty()) newcomer->pin(paths);
+  }
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->events.add(fmt::format("worker {} is ready: {}", port->id().value, device));
   impl_->flow->requeue_orphans(port->id(), after);
   impl_->state->workers.ready(std::move(port), std::move(device), impl_->state->clock());
+  order.unlock();
   impl_->flow->dispatch(after);
 }
 
@@ -273,6 +324,7 @@ StatusInfo FrontCore::status() const {
   info.host_copy_bytes = state.host_shelf.bytes();
   info.host_copy_hits = state.host_shelf.hits();
   info.component_reads = state.component_reads;
+  info.pinned_files = state.pins.list();
   info.events = state.events.events();
   return info;
 }

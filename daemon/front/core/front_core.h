@@ -58,8 +58,15 @@ class FrontCore {
   // --- models ---
   Result<std::vector<ModelFileInfo>> list_model_files(const Caller& caller,
                                                       const std::string& folder) const;
-  /// Inspect, load and unload go through submit() of an Inspect/Load/UnloadModelRequest; their
-  /// `path` is what the client wrote and is resolved here.
+  /// Inspect, load, unload and restore go through submit() of an Inspect/Load/Unload/
+  /// RestoreModelRequest; their `path` is what the client wrote and is resolved here. The last two
+  /// are for all workers together; FAILED_PRECONDITION to unload a pinned file.
+
+  /// No worker evicts or unloads what came from this file, now and after any restart; unloading it
+  /// is refused. The file's absolute path. RESOURCE_EXHAUSTED beyond [limits] pinned_files.
+  Result<std::string> pin_model(const Caller& caller, const std::string& file);
+  /// NOT_FOUND for a file that is not pinned; one that is gone since may still be named in full.
+  Result<std::string> unpin_model(const Caller& caller, const std::string& file);
 
   // --- sessions and resident tensors ---
   /// The new session's id; "" when there are as many as [limits] sessions allows.

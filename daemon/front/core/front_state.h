@@ -15,6 +15,7 @@
 #include "daemon/front/core/inspection_cache.h"
 #include "daemon/front/core/job_table.h"
 #include "daemon/front/core/model_roots.h"
+#include "daemon/front/core/pin_table.h"
 #include "daemon/front/core/poison_table.h"
 #include "daemon/front/core/session_table.h"
 #include "daemon/front/core/weight_seekers.h"
@@ -38,6 +39,7 @@ struct FrontState {
         jobs(config->limits),
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
+        pins(config->limits.pinned_files),
         seekers(std::chrono::milliseconds(config->memory.shared_read_wait_ms)),
         started(clock()),
         last_activity(started) {}
@@ -54,6 +56,7 @@ struct FrontState {
   JobTable jobs;
   PoisonTable poison;
   HostShelf host_shelf;
+  PinTable pins;
   WeightSeekers seekers;
   std::uint64_t component_reads = 0;  ///< from files, by all workers
   InspectionCache inspections;

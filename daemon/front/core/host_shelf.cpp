@@ -34,11 +34,18 @@ Status HostShelf::keep(const ComponentSource& source, HostWeights weights) {
     if (it->first == source || (same_file && it->first.file != source.file)) forget(it);
     it = next;
   }
-  if (sources_.size() >= kMaxSources) drop_oldest();
-
   const std::string hash = weights.content_hash;
+  std::uint64_t pinned_bytes = 0;
+  for (const auto& [held, copy] : copies_) pinned_bytes += pinned(held) ? size_of(copy.weights) : 0;
+  const bool full = sources_.size() >= kMaxSources && !drop_oldest();
+  if (full || (!copies_.contains(hash) && pinned_bytes > budget_ - size_of(weights))) {
+    return error(StatusCode::kResourceExhausted,
+                 "the {} of {} has {} MiB, and pinned host copies leave no room in {} MiB",
+                 slot_name(source.slot), source.file.path, size_of(weights) >> 20, budget_ >> 20);
+  }
   if (!copies_.contains(hash)) {
-    while (bytes_ > budget_ - size_of(weights)) drop_oldest();
+    while (bytes_ > budget_ - size_of(weights) && drop_oldest()) {
+    }
     bytes_ += size_of(weights);
     copies_.emplace(hash, Copy{std::move(weights)});
   }
@@ -69,10 +76,35 @@ std::uint64_t host_shelf_budget(const Config::Memory& config) {
   return pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE)) / 2;
 }
 
-void HostShelf::drop_oldest() {
-  drop(std::min_element(copies_.begin(), copies_.end(), [](const auto& a, const auto& b) {
-    return a.second.last_use < b.second.last_use;
-  }));
+std::uint64_t HostShelf::drop(const std::string& path, std::optional<Slot> slot,
+                              const std::set<std::string>& spared) {
+  const std::uint64_t before = bytes_;
+  for (auto it = sources_.begin(); it != sources_.end();) {
+    const auto next = std::next(it);
+    const auto& [source, hash] = *it;
+    if (source.file.path == path && (!slot || source.slot == *slot) && !spared.contains(hash)) {
+      forget(it);
+    }
+    it = next;
+  }
+  return before - bytes_;
+}
+
+bool HostShelf::pinned(const std::string& hash) const {
+  return !pins_.empty() && std::ranges::any_of(sources_, [&](const auto& source) {
+    return source.second == hash && pins_.contains(source.first.file.path);
+  });
+}
+
+bool HostShelf::drop_oldest() {
+  auto oldest = copies_.end();
+  for (auto copy = copies_.begin(); copy != copies_.end(); ++copy) {
+    if (pinned(copy->first)) continue;
+    if (oldest == copies_.end() || copy->second.last_use < oldest->second.last_use) oldest = copy;
+  }
+  if (oldest == copies_.end()) return false;
+  drop(oldest);
+  return true;
 }
 
 }  // namespace luna::front

@@ -2,17 +2,20 @@
 
 #include <utility>
 
-#include "daemon/front/core/reply_collector.h"
 #include "daemon/front/core/request_tensors.h"
 #include "daemon/front/core/request_validation.h"
 
 namespace luna::front {
 namespace {
 
+bool is_for_all_workers(const JobRequest& request) {
+  return std::holds_alternative<UnloadModelRequest>(request) ||
+         std::holds_alternative<RestoreModelRequest>(request);
+}
+
 bool is_about_files(const JobRequest& request) {
   return std::holds_alternative<InspectModelRequest>(request) ||
-         std::holds_alternative<LoadModelRequest>(request) ||
-         std::holds_alternative<UnloadModelRequest>(request);
+         std::holds_alternative<LoadModelRequest>(request) || is_for_all_workers(request);
 }
 
 Status draining() {
@@ -74,7 +77,14 @@ Status JobFlow::look_up_files(const Caller& caller, JobRequest& request) const {
     return replace(load->model.path, ModelRoots::kinds_of(load->slot));
   }
   if (auto* unload = std::get_if<UnloadModelRequest>(&request)) {
-    return replace(unload->path, ModelRoots::all_kinds());
+    LUNA_RETURN_IF_ERROR(replace(unload->path, ModelRoots::all_kinds()));
+    std::lock_guard lock(state_->mutex);
+    if (!state_->pins.contains(unload->path)) return {};
+    return error(StatusCode::kFailedPrecondition,
+                 "{} is pinned and stays loaded; `luna models unpin` ends that", unload->path);
+  }
+  if (auto* restore = std::get_if<RestoreModelRequest>(&request)) {
+    return replace(restore->path, ModelRoots::all_kinds());
   }
   return for_each_lora(request, [&](LoraRef& lora) {
     return replace(lora.path, ModelRoots::lora_kinds()).with_context("lora");
@@ -116,8 +126,8 @@ JobId JobFlow::submit(const Caller& caller, JobRequest request, JobEvents events
     return validate_request(request, state_->config->limits);
   };
   Status status = prepare();
-  if (status.ok() && std::holds_alternative<UnloadModelRequest>(request)) {
-    unload_everywhere(caller, std::get<UnloadModelRequest>(request), std::move(events));
+  if (status.ok() && is_for_all_workers(request)) {
+    run_everywhere(caller, request, std::move(events));
     return id;
   }
   if (status.ok()) status = admit(caller, id, request, events);
@@ -211,51 +221,6 @@ void JobFlow::submit_internal(const Caller& caller, JobRequest request, ModelSet
                                       std::move(models), std::move(request)});
   lock.unlock();
   if (Status entered = enter(record); !entered.ok()) record.events.on_done(std::move(entered));
-}
-
-void JobFlow::unload_everywhere(const Caller& caller, const UnloadModelRequest& request,
-                                JobEvents events) {
-  std::vector<WorkerId> workers;
-  {
-    std::lock_guard lock(state_->mutex);
-    ++state_->jobs.counters().accepted;
-    workers = state_->workers.ready_ids();
-  }
-  const auto receivers = ReplyCollector::receivers(
-      workers.size(), [self = shared_from_this(),
-                       on_done = std::move(events.on_done)](std::vector<Result<JobReply>> replies) {
-        UnloadModelReply sum;
-        Status failure;
-        for (const Result<JobReply>& reply : replies) {
-          if (reply.ok() && std::holds_alternative<UnloadModelReply>(*reply)) {
-            sum.freed_bytes += std::get<UnloadModelReply>(*reply).freed_bytes;
-          } else if (reply.status().code() != StatusCode::kUnavailable) {
-            failure = reply.status();  // A worker that is gone holds nothing any more.
-          }
-        }
-        {
-          std::lock_guard lock(self->state_->mutex);
-          JobTotals& totals = self->state_->jobs.counters();
-          ++(failure.ok() ? totals.done : totals.failed);
-        }
-        if (on_done) on_done(failure.ok() ? Result<JobReply>(sum) : Result<JobReply>(failure));
-      });
-  for (std::size_t i = 0; i < workers.size(); ++i) {
-    Deferred after;
-    std::lock_guard lock(state_->mutex);
-    JobRecord record;
-    record.internal = true;
-    record.pinned = workers[i];
-    record.events.on_done = receivers[i];
-    record.job = std::make_shared<const Job>(
-        Job{state_->jobs.next_id(), "", caller.priority, caller.deadline, {}, request});
-    JobRecord& added = state_->jobs.add(std::move(record));
-    if (state_->workers.port(workers[i])) {
-      start(added, workers[i], after);
-    } else {
-      finish(added.job->id, error(StatusCode::kUnavailable, "the worker is gone"), after);
-    }
-  }
 }
 
 // --- at the workers ---

@@ -53,7 +53,9 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   /// Puts a record in the queue, unless its request is refused; then the record is left as it was.
   Status enter(JobRecord& record);
   void refuse(const Status& why, JobEvents events);
-  void unload_everywhere(const Caller& caller, const UnloadModelRequest& request, JobEvents events);
+  /// One job for each ready worker, answered together.
+  void run_everywhere(const Caller& caller, const JobRequest& request, JobEvents events);
+  Result<JobReply> together(const JobRequest& request, std::vector<Result<JobReply>> replies);
 
   void start(JobRecord& record, WorkerId worker, Deferred& after);
   void dispatch_suspect(Deferred& after);

@@ -138,6 +138,7 @@ class Validator {
     return {};
   }
   Status operator()(const UnloadModelRequest&) const { return {}; }
+  Status operator()(const RestoreModelRequest&) const { return {}; }
 
  private:
   Status check_text(const std::string& text) const {
@@ -306,7 +307,8 @@ class Validator {
 bool needs_workflow(const JobRequest& request) {
   return !std::holds_alternative<InspectModelRequest>(request) &&
          !std::holds_alternative<LoadModelRequest>(request) &&
-         !std::holds_alternative<UnloadModelRequest>(request);
+         !std::holds_alternative<UnloadModelRequest>(request) &&
+         !std::holds_alternative<RestoreModelRequest>(request);
 }
 
 bool reads_slot(const JobRequest& request, Slot slot) {

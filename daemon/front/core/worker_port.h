@@ -1,5 +1,8 @@
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "common/types/job.h"
 
 namespace luna::front {
@@ -17,6 +20,8 @@ class WorkerPort {
   /// on_done comes exactly once, with UNAVAILABLE when the worker dies.
   virtual void run(const Job& job, JobEvents events) = 0;
   virtual void cancel(JobId job) = 0;
+  /// The files whose components it never evicts or unloads, all of them.
+  virtual void pin(const std::vector<std::string>& paths) = 0;
 };
 
 }  // namespace luna::front

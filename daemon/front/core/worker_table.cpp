@@ -213,6 +213,14 @@ std::shared_ptr<WorkerPort> WorkerTable::port(WorkerId id) const {
   return found == workers_.end() ? nullptr : found->second.port;
 }
 
+std::vector<std::shared_ptr<WorkerPort>> WorkerTable::ports() const {
+  std::vector<std::shared_ptr<WorkerPort>> ports;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.port) ports.push_back(worker.port);
+  }
+  return ports;
+}
+
 std::vector<WorkerInfo> WorkerTable::list(TimePoint now) const {
   std::vector<WorkerInfo> infos;
   for (const auto& [id, worker] : workers_) {

@@ -72,6 +72,8 @@ class WorkerTable {
   const std::string& last_exit() const { return last_exit_; }
   std::vector<WorkerId> ready_ids() const;
   std::shared_ptr<WorkerPort> port(WorkerId id) const;
+  /// Of all workers that can be spoken to.
+  std::vector<std::shared_ptr<WorkerPort>> ports() const;
   std::vector<WorkerInfo> list(TimePoint now) const;
   std::vector<PoolInfo> pools() const;
   std::vector<Role> roles_of(const std::string& pool) const;

@@ -78,4 +78,9 @@ void fields(Archive& archive, T& failure) {
   archive.field("source", failure.source);
 }
 
+template <class Archive, Described<FrontToWorkerPins> T>
+void fields(Archive& archive, T& pins) {
+  archive.field("paths", pins.paths);
+}
+
 }  // namespace luna::ipc

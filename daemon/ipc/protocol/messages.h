@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <variant>
+#include <vector>
 
 #include "common/types/host_weights.h"
 #include "common/types/job.h"
@@ -69,12 +70,17 @@ struct WorkerToFrontOfferWeights {
 struct WorkerToFrontReadFailed {
   ComponentSource source;
 };
+/// The files whose components the worker never evicts or unloads: all of them, in place of what it
+/// was told before.
+struct FrontToWorkerPins {
+  std::vector<std::string> paths;
+};
 
 /// The index is the message's number on the wire.
 using Message =
     std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
-                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed>;
+                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins>;
 
 }  // namespace luna::ipc

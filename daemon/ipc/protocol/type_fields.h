@@ -105,6 +105,9 @@ void fields(Archive& archive, T& model) {
   archive.field("device", model.device);
   archive.field("resident_bytes", model.resident_bytes);
   archive.field("uses", model.uses);
+  archive.field("tier", model.tier);
+  archive.field("jobs", model.jobs);
+  archive.field("pinned", model.pinned);
 }
 
 template <class Archive, Described<SamplerRun> T>
@@ -285,11 +288,27 @@ void fields(Archive& archive, T& reply) {
 template <class Archive, Described<UnloadModelRequest> T>
 void fields(Archive& archive, T& request) {
   archive.field("path", request.path);
+  archive.field("slot", request.slot);
+  archive.field("restorable", request.restorable);
+  archive.field("host", request.host);
 }
 
 template <class Archive, Described<UnloadModelReply> T>
 void fields(Archive& archive, T& reply) {
   archive.field("freed_bytes", reply.freed_bytes);
+  archive.field("host_freed_bytes", reply.host_freed_bytes);
+  archive.field("unloaded", reply.unloaded);
+  archive.field("held", reply.held);
+}
+
+template <class Archive, Described<RestoreModelRequest> T>
+void fields(Archive& archive, T& request) {
+  archive.field("path", request.path);
+}
+
+template <class Archive, Described<RestoreModelReply> T>
+void fields(Archive& archive, T& reply) {
+  archive.field("restored", reply.restored);
 }
 
 template <class Archive, Described<Job> T>

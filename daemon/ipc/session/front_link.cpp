@@ -84,6 +84,8 @@ class FrontLinkOverSocket final : public FrontLink,
       handlers_.on_cancel(cancel->job);
     } else if (std::holds_alternative<FrontToWorkerDrain>(message)) {
       handlers_.on_drain();
+    } else if (auto* pins = std::get_if<FrontToWorkerPins>(&message)) {
+      if (handlers_.on_pins) handlers_.on_pins(std::move(pins->paths));
     } else if (auto* weights = std::get_if<FrontToWorkerWeights>(&message)) {
       answer_seek(weights->seek, std::move(weights->weights));
     } else {

@@ -25,6 +25,7 @@ class FrontLink {
     std::function<void(Job)> on_run;
     std::function<void(JobId)> on_cancel;
     std::function<void()> on_drain;
+    std::function<void(std::vector<std::string> paths)> on_pins;
     /// The front is gone: a worker exits at once. Ok after close_when_flushed().
     std::function<void(Status)> on_closed;
   };

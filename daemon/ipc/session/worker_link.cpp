@@ -26,6 +26,7 @@ class WorkerLinkOverSocket final : public WorkerLink,
   void start(WorkerSettings settings);
   void run(const Job& job, JobEvents events) override;
   void cancel(JobId job) override;
+  void pin(std::vector<std::string> paths) override;
   void drain() override;
   void close() override { channel_->close({}); }
 
@@ -59,6 +60,7 @@ class WorkerLinkOverSocket final : public WorkerLink,
   Status closed_because_;
   JobTable jobs_;
   std::deque<Job> waiting_;  ///< given before the handshake was over
+  std::optional<FrontToWorkerPins> waiting_pins_;
   JobTable::TimePoint armed_for_ = JobTable::TimePoint::max();
 };
 
@@ -139,6 +141,16 @@ void WorkerLinkOverSocket::cancel(JobId job) {
   arm_expiry_timer();
 }
 
+void WorkerLinkOverSocket::pin(std::vector<std::string> paths) {
+  const std::lock_guard lock(mutex_);
+  FrontToWorkerPins pins{std::move(paths)};
+  if (phase_ == Phase::kHandshake) {
+    waiting_pins_ = std::move(pins);
+  } else if (phase_ == Phase::kOpen) {
+    (void)channel_->send(pins);
+  }
+}
+
 void WorkerLinkOverSocket::drain() {
   const std::lock_guard lock(mutex_);
   if (draining_ || phase_ == Phase::kClosed) return;
@@ -182,6 +194,7 @@ void WorkerLinkOverSocket::on_hello(const WorkerToFrontHello& hello) {
   if (!channel_->agree_on_version(hello.protocol_version)) return;
   const std::lock_guard lock(mutex_);
   phase_ = Phase::kOpen;
+  if (waiting_pins_) (void)channel_->send(*std::exchange(waiting_pins_, std::nullopt));
   for (; !waiting_.empty(); waiting_.pop_front()) {
     const Job& job = waiting_.front();
     send_run(job.id, encode(FrontToWorkerRun{job}));

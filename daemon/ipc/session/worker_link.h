@@ -50,6 +50,8 @@ class WorkerLink {
   /// The job's on_done follows with CANCELLED (or its result, if that was faster), at the latest
   /// after the cancel grace.
   virtual void cancel(JobId job) = 0;
+  /// FrontToWorkerPins. Before the handshake is over the last list waits for it.
+  virtual void pin(std::vector<std::string> paths) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;
 };

@@ -40,6 +40,12 @@ void Counters::forward(const std::string& kind, int rows, double seconds) {
   counters.seconds_on_device += seconds;
 }
 
+void Counters::activations(std::uint64_t bytes) {
+  std::lock_guard lock(mutex_);
+  std::uint64_t& largest = report_.memory["activations_estimate"];
+  largest = std::max(largest, bytes);
+}
+
 void Counters::step_begins() { step_began_ns_ = now_ns(); }
 void Counters::step_ends() { step_began_ns_ = 0; }
 

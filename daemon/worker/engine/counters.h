@@ -21,10 +21,13 @@ class Counters {
   /// A forward of this kind ("unet", "clip_l", ...) has finished.
   void forward(const std::string& kind, int rows, double seconds);
 
+  /// A forward runs whose activations were estimated at so many bytes.
+  void activations(std::uint64_t bytes);
+
   void step_begins();
   void step_ends();
 
-  /// All fields but the device, models and memory.
+  /// All fields but the device, models and memory, of which it has "activations_estimate".
   WorkerReport snapshot() const;
 
  private:

@@ -63,6 +63,12 @@ std::uint64_t ComputeDevice::peak_resident_bytes() const {
   return memory.ok() ? memory->peak_bytes : 0;
 }
 
+void ComputeDevice::release_reserve() const {
+  if (!cuda_) return;
+  const Status status = cuda_->empty_cache();
+  if (!status.ok()) log::logger("engine").warn("{}", status.to_string());
+}
+
 void ComputeDevice::prepare_thread() const {
   at::set_num_threads(threads_);
   if (!cuda_) return;

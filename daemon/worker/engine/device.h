@@ -25,6 +25,8 @@ class ComputeDevice {
   std::uint64_t resident_bytes() const;
   /// The largest resident_bytes() since the start.
   std::uint64_t peak_resident_bytes() const;
+  /// Gives memory that this process holds in reserve back to the device's other users.
+  void release_reserve() const;
   /// Engine::device_failed.
   bool failed() const;
   /// Makes it the calling thread's device and sets that thread's share of cores.

@@ -19,6 +19,7 @@ RowBatcher::Options batcher_options(const WorkerSettings& settings, const Comput
   RowBatcher::Options options;
   options.max_rows = std::max(1, settings.max_rows_per_forward);
   options.activation_budget = [&device] { return device.free_bytes(); };
+  options.on_activations = [&](std::uint64_t bytes) { counters.activations(bytes); };
   options.on_forward = [&](int rows, double seconds,
                            const std::map<std::string, int>& by_workflow) {
     counters.forward("unet", rows, seconds);
@@ -42,13 +43,14 @@ DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
                 pacer_,
                 counters_,
                 fair_share_,
-                std::move(make_bytes),
+                counting(std::move(make_bytes), results_),
                 [this] { return device_.free_bytes(); }},
       embeddings_(settings_.embedding_folders) {
   Residency::Options options;
   options.device = device_.device();
   options.budget_bytes = settings_.memory_budget_bytes;
   options.prepare_thread = [this] { device_.prepare_thread(); };
+  options.after_freeing = [this] { device_.release_reserve(); };
   residency_ = std::make_unique<Residency>(std::move(options), std::move(source));
   text_thread_ = std::make_unique<BackgroundThread>("luna-text", kMaxWaitingTexts);
   thread_ = std::thread([this] { loop(); });
@@ -114,6 +116,7 @@ WorkerReport DeviceEngine::report() const {
   report.resident_bytes = device_.resident_bytes();
   report.peak_resident_bytes = device_.peak_resident_bytes();
   report.memory["weights"] = residency_->resident_bytes();
+  report.memory["results"] = *results_;
   return report;
 }
 

@@ -15,6 +15,7 @@
 #include "daemon/worker/engine/device.h"
 #include "daemon/worker/engine/engine.h"
 #include "daemon/worker/engine/fair_share.h"
+#include "daemon/worker/engine/held_results.h"
 #include "daemon/worker/engine/inbox.h"
 #include "daemon/worker/engine/row_batcher.h"
 #include "daemon/worker/engine/task.h"
@@ -37,6 +38,7 @@ class DeviceEngine final : public Engine {
 
   void run(Job job, JobEvents events) override;
   void cancel(JobId job) override;
+  void pin(const std::vector<std::string>& paths) override { residency_->pin(paths); }
   void drain(std::function<void()> idle) override;
   WorkerReport report() const override;
   std::string device_description() const override { return device_.description(); }
@@ -66,6 +68,7 @@ class DeviceEngine final : public Engine {
   void begin_request(LiveJob& live, InspectModelRequest& request);
   void begin_request(LiveJob& live, LoadModelRequest& request);
   void begin_request(LiveJob& live, UnloadModelRequest& request);
+  void begin_request(LiveJob& live, RestoreModelRequest& request);
   void encode_tokens(LiveJob& live);
   /// Gets the slot's model and goes on with `then`, unless the job has ended by then.
   void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
@@ -91,6 +94,7 @@ class DeviceEngine final : public Engine {
   const ComputeDevice device_;
   const std::unique_ptr<const ClipTokenizer> tokenizer_;
   Counters counters_;
+  const std::shared_ptr<HeldBytes> results_ = std::make_shared<HeldBytes>(0);
   Inbox inbox_;
 
   mutable std::mutex admission_;  ///< guards the next two

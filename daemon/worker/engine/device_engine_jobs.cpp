@@ -212,7 +212,18 @@ void DeviceEngine::begin_request(LiveJob& live, LoadModelRequest& request) {
 }
 
 void DeviceEngine::begin_request(LiveJob& live, UnloadModelRequest& request) {
-  end(live.job.id, JobReply(UnloadModelReply{residency_->unload(request.path)}));
+  residency_->unload(request, [this, id = live.job.id](UnloadModelReply reply) {
+    inbox_.post([this, id, reply = std::move(reply)] { end(id, JobReply(reply)); });
+  });
+}
+
+void DeviceEngine::begin_request(LiveJob& live, RestoreModelRequest& request) {
+  residency_->restore(request, [this, id = live.job.id](Result<RestoreModelReply> restored) {
+    inbox_.post([this, id, restored = std::move(restored)]() mutable {
+      if (!restored.ok()) return end(id, restored.status());
+      end(id, JobReply(std::move(restored).value()));
+    });
+  });
 }
 
 }  // namespace luna::worker

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "common/types/job.h"
 #include "common/types/report.h"
@@ -29,6 +30,8 @@ class Engine {
   virtual void run(Job job, JobEvents events) = 0;
   /// Acts between evaluations: on_done with CANCELLED follows.
   virtual void cancel(JobId job) = 0;
+  /// The files whose components are never evicted or unloaded; replaces the former ones.
+  virtual void pin(const std::vector<std::string>& paths) = 0;
   /// Takes nothing new; `idle` is called when the last job has ended.
   virtual void drain(std::function<void()> idle) = 0;
   /// Cheap and never waits for a forward.

@@ -170,6 +170,12 @@ void RowBatcher::run_group(Group group) {
       const std::int64_t own = waiting.row.context.size(1);
       tokens.join(own, tokens.with(own).value());
     }
+    if (options_.on_activations) {
+      const at::Tensor& x = group.front().row.x;
+      options_.on_activations(model.activation_bytes(rows, static_cast<int>(x.size(2)),
+                                                     static_cast<int>(x.size(3)),
+                                                     static_cast<int>(tokens.all())));
+    }
     std::vector<at::Tensor> xs, contexts;
     std::vector<float> timesteps;
     std::map<std::string, std::vector<at::Tensor>> extras;

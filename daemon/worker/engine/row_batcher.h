@@ -51,6 +51,8 @@ class RowBatcher {
     int max_rows = 16;
     /// Bytes that a forward's activations may take now; asked once a forward.
     std::function<std::uint64_t()> activation_budget = [] { return UINT64_MAX; };
+    /// Told before every forward how many bytes its activations take at most.
+    std::function<void(std::uint64_t bytes)> on_activations;
     /// Told of every forward that finished: rows in it by workflow.
     std::function<void(int rows, double seconds, const std::map<std::string, int>&)> on_forward;
   };

@@ -50,6 +50,10 @@ class VaeDecodeTask final : public VaeTask {
     return latent_.narrow(0, index, 1).to(vae_->device());
   }
   at::Tensor evaluate(const at::Tensor& input) const override { return vae_->decode(input); }
+  std::uint64_t activation_bytes(const at::Tensor& input) const override {
+    return vae_->decode_activation_bytes(static_cast<int>(input.size(2)) * vae_->factor(),
+                                         static_cast<int>(input.size(3)) * vae_->factor());
+  }
   Result<TilePlan> plan_tiles(at::IntArrayRef shape, const TileOptions& tile) const override {
     return TilePlan::for_decode(shape, tile, vae_->factor());
   }

@@ -58,6 +58,10 @@ class VaeEncodeTask final : public VaeTask {
     return (input * 2 - 1).contiguous();
   }
   at::Tensor evaluate(const at::Tensor& input) const override { return vae_->encode(input); }
+  std::uint64_t activation_bytes(const at::Tensor& input) const override {
+    return vae_->encode_activation_bytes(static_cast<int>(input.size(2)),
+                                         static_cast<int>(input.size(3)));
+  }
   Result<TilePlan> plan_tiles(at::IntArrayRef shape, const TileOptions& tile) const override {
     return TilePlan::for_encode(shape, tile, vae_->factor());
   }

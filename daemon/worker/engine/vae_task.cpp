@@ -28,11 +28,11 @@ Status VaeTask::run_piece() {
   services_.pacer.run(
       [&] {
         if (!picture.plan) {
-          picture.result = evaluate(picture.input);
+          picture.result = counted_evaluate(picture.input);
           return;
         }
-        picture.blend->add(
-            evaluate(TilePlan::cut(picture.input, picture.plan->tiles()[picture.next_tile])));
+        picture.blend->add(counted_evaluate(
+            TilePlan::cut(picture.input, picture.plan->tiles()[picture.next_tile])));
         if (++picture.next_tile == picture.plan->tiles().size())
           picture.result = picture.blend->finish();
       },
@@ -42,6 +42,11 @@ Status VaeTask::run_piece() {
         share.charge(workflow, seconds);
       });
   return {};
+}
+
+at::Tensor VaeTask::counted_evaluate(const at::Tensor& input) {
+  services_.counters.activations(activation_bytes(input));
+  return evaluate(input);
 }
 
 void VaeTask::run_item() {

@@ -25,6 +25,8 @@ class VaeTask : public Task {
   /// Picture `index` as the VAE takes it, [1, C, h, w] on its device.
   virtual at::Tensor input_of(std::int64_t index) const = 0;
   virtual at::Tensor evaluate(const at::Tensor& input) const = 0;
+  /// At most what evaluate() needs.
+  virtual std::uint64_t activation_bytes(const at::Tensor& input) const = 0;
   virtual Result<TilePlan> plan_tiles(at::IntArrayRef shape, const TileOptions& tile) const = 0;
   virtual TileOptions fallback_tile() const = 0;
   virtual std::int64_t out_channels() const = 0;
@@ -48,6 +50,7 @@ class VaeTask : public Task {
   };
   Status begin_picture(bool tiled);
   Status run_piece();
+  at::Tensor counted_evaluate(const at::Tensor& input);
   bool picture_done() const { return picture_now_->result.defined(); }
 
   std::int64_t picture_ = 0;

@@ -23,6 +23,10 @@ WorkerHost::WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engi
   handlers.on_run = [this](Job job) { run(std::move(job)); };
   handlers.on_cancel = [this](JobId job) { cancel(job); };
   handlers.on_drain = [this] { drain(); };
+  handlers.on_pins = [this](std::vector<std::string> paths) {
+    pins_ = std::move(paths);
+    if (engine_) engine_->pin(pins_);
+  };
   handlers.on_closed = [this](Status reason) {
     // Nobody is left to answer to: not even a forward that runs is worth finishing.
     if (!draining_) log::logger("host").warn("the front is gone: {}", reason.to_string());
@@ -49,7 +53,10 @@ void WorkerHost::welcome(const WorkerSettings& settings) {
 void WorkerHost::engine_opened(Result<std::unique_ptr<Engine>> engine) {
   opening_.join();
   opened_ = engine.status();
-  if (engine.ok()) engine_ = std::move(engine).value();
+  if (engine.ok()) {
+    engine_ = std::move(engine).value();
+    engine_->pin(pins_);
+  }
   log::logger("host").info(
       "{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());
   link_->send_ready(opened_, engine_ ? engine_->device_description() : settings_.device);

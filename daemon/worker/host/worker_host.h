@@ -47,6 +47,7 @@ class WorkerHost {
   std::thread opening_;
   Status opened_;                ///< why there is no engine, once that is known
   std::vector<Job> early_jobs_;  ///< came before the engine was open
+  std::vector<std::string> pins_;
   bool draining_ = false;
   boost::asio::steady_timer heartbeat_;
   std::unique_ptr<Engine> engine_;  ///< goes first: its events use the link

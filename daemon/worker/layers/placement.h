@@ -4,6 +4,7 @@
 
 #include <ATen/ATen.h>
 
+#include "daemon/worker/ops/cpu_packing.h"
 #include "daemon/worker/weights/weight_scope.h"
 
 namespace luna::worker {
@@ -30,15 +31,15 @@ class Placement {
   template <class Pack>
   at::Tensor place_packed(const at::Tensor& pristine, bool worthwhile, Pack pack) {
     if (!worthwhile || !pristine.defined()) return place(pristine);
-    const at::Tensor converted = pristine.to(device_, compute_);
-    count(converted);
-    return pack(converted);
+    const at::Tensor packed = pack(pristine.to(device_, compute_));
+    count(packed);
+    return packed;
   }
 
   std::uint64_t resident_bytes() const { return resident_bytes_; }
 
  private:
-  void count(const at::Tensor& tensor) { resident_bytes_ += tensor.nbytes(); }
+  void count(const at::Tensor& tensor) { resident_bytes_ += ops::weight_bytes(tensor); }
 
   const at::ScalarType compute_;
   const at::Device device_;

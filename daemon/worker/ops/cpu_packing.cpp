@@ -24,6 +24,25 @@ bool can_pack(at::Device device, at::ScalarType type) {
 
 bool is_packed(const at::Tensor& weight) { return weight.defined() && weight.is_mkldnn(); }
 
+std::uint64_t weight_bytes(const at::Tensor& weight) {
+  if (!is_packed(weight)) return weight.nbytes();
+  static const auto bytes = c10::Dispatcher::singleton()
+                                .findSchemaOrThrow("mkldnn::_nbytes", "")
+                                .typed<std::int64_t(const at::Tensor&)>();
+  return static_cast<std::uint64_t>(bytes.call(weight));
+}
+
+std::uint64_t packed_elements_bound(at::IntArrayRef shape) {
+  constexpr std::int64_t kBlock = 64;  // the widest that oneDNN has for weights
+  std::uint64_t elements = 1;
+  for (std::size_t i = 0; i < shape.size(); ++i) {
+    const bool blocked = i < 2 && shape.size() > 1;
+    const std::int64_t extent = blocked ? (shape[i] + kBlock - 1) / kBlock * kBlock : shape[i];
+    elements *= static_cast<std::uint64_t>(extent);
+  }
+  return elements;
+}
+
 at::Tensor to_picture_format(const at::Tensor& x) {
   return x.contiguous(at::MemoryFormat::ChannelsLast);
 }

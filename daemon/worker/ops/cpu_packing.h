@@ -12,6 +12,12 @@ bool can_pack(at::Device device, at::ScalarType type);
 /// Whether a tensor is a packed weight. Only conv2d() and linear() can read one.
 bool is_packed(const at::Tensor& weight);
 
+/// The bytes that a weight occupies, packed or plain.
+std::uint64_t weight_bytes(const at::Tensor& weight);
+/// Upper bound of the elements that a weight of this shape has when packed: oneDNN pads the first
+/// two extents to whole blocks.
+std::uint64_t packed_elements_bound(at::IntArrayRef shape);
+
 /// The memory format that the convolutions of this library read and write: NHWC in memory, NCHW in
 /// shape, on every device. Going from pictures to tokens is then a view.
 at::Tensor to_picture_format(const at::Tensor& x);

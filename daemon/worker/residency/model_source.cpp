@@ -1,9 +1,11 @@
 #include "daemon/worker/residency/model_source.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
 #include "common/local/identify.h"
+#include "daemon/worker/ops/cpu_packing.h"
 #include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/weight_loader.h"
@@ -22,6 +24,7 @@ FoundComponent measure(const TensorDirectory& directory, DetectedComponent detec
     if (at::isFloatingType(scalar_type_of(spec.dtype))) {
       floating[spec.dtype] += static_cast<std::uint64_t>(spec.numel());
       found.floating_elements += static_cast<std::uint64_t>(spec.numel());
+      found.packed_elements += ops::packed_elements_bound(spec.shape);
     } else {
       found.other_bytes += spec.byte_size();
     }
@@ -85,8 +88,13 @@ class FileSource final : public ModelSource {
 
 }  // namespace
 
-std::uint64_t FoundComponent::bytes_as(at::ScalarType storage) const {
-  return floating_elements * c10::elementSize(storage) + other_bytes;
+std::uint64_t FoundComponent::bytes_as(const ComponentTypes& types, at::Device device) const {
+  const std::uint64_t elements = ops::can_pack(device, types.compute)
+                                     ? std::max(floating_elements, packed_elements)
+                                     : floating_elements;
+  const std::size_t size =
+      std::max(c10::elementSize(types.storage), c10::elementSize(types.compute));
+  return elements * size + other_bytes;
 }
 
 std::unique_ptr<ModelSource> make_file_source(std::shared_ptr<HostCopies> copies) {

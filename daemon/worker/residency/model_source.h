@@ -8,6 +8,7 @@
 
 #include "common/types/dtype.h"
 #include "daemon/worker/models/registry.h"
+#include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/weights/host_copies.h"
 
 namespace luna::worker {
@@ -16,11 +17,13 @@ namespace luna::worker {
 struct FoundComponent {
   DetectedComponent detected;           ///< info.file_bytes is filled in
   std::uint64_t floating_elements = 0;  ///< those that take the storage type when loaded
+  std::uint64_t packed_elements = 0;    ///< at most so many where weights are packed
   std::uint64_t other_bytes = 0;        ///< of the tensors that keep their type
   DType file_type = DType::kF32;        ///< the floating type of most of its elements
 
-  /// Memory of its weights in this storage type.
-  std::uint64_t bytes_as(at::ScalarType storage) const;
+  /// An upper bound of what its weights keep resident in these types on this device, prepacked
+  /// forms included.
+  std::uint64_t bytes_as(const ComponentTypes& types, at::Device device) const;
 };
 
 /// Where components come from: model files, or a test's stand-in. Called from the loading thread

@@ -1,18 +1,17 @@
 #include "daemon/worker/residency/residency.h"
 
-#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
-#include <set>
-#include <tuple>
 #include <utility>
 
 #include <fmt/ranges.h>
 
+#include "common/local/identify.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
-#include "common/local/identify.h"
+#include "daemon/worker/residency/resident_table.h"
+#include "daemon/worker/residency/restorable_models.h"
 
 namespace luna::worker {
 namespace {
@@ -27,29 +26,33 @@ Precision precision_of(at::ScalarType storage) {
 
 }  // namespace
 
-/// The table behind Residency; handles keep it alive, so that letting go of one is always safe.
+/// What is behind Residency; handles keep it alive, so that letting go of one is always safe.
 class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
  public:
   Shelf(Options options, std::unique_ptr<ModelSource> source)
-      : options_(std::move(options)), source_(std::move(source)) {}
+      : options_(std::move(options)), source_(std::move(source)), table_(options_.device.str()) {}
 
   void start() {
     thread_ =
         std::make_unique<BackgroundThread>("luna-load", kMaxWaitingLoads, options_.prepare_thread);
+    freeing_ = std::make_unique<BackgroundThread>("luna-free", kMaxWaitingLoads);
   }
   void stop() {
     {
       std::lock_guard lock(mutex_);
       stopping_ = true;
     }
-    unpinned_.notify_all();
+    released_.notify_all();
     thread_.reset();
+    freeing_.reset();
   }
 
   void acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done) {
     auto file = identify(model.path);
     if (!file.ok()) return done(file.status());
-    if (ModelHandle handle = resident(slot, model.precision, *file)) return done(std::move(handle));
+    if (ModelHandle handle = resident({*file, slot, model.precision})) {
+      return done(std::move(handle));
+    }
     const Status posted = thread_->post([this, slot, model, done] { done(load(slot, model)); });
     if (!posted.ok()) done(posted);
   }
@@ -60,126 +63,99 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     if (!posted.ok()) done(posted);
   }
 
-  std::uint64_t unload(const std::string& path) {
-    std::lock_guard lock(mutex_);
-    std::uint64_t freed = 0;
-    std::erase_if(entries_, [&](const std::shared_ptr<Entry>& entry) {
-      if (entry->pins > 0 || !entry->came_from(path)) return false;
-      freed += entry->bytes;
-      return true;
-    });
-    return freed;
+  void unload(const UnloadModelRequest& request,
+              const std::function<void(UnloadModelReply)>& done) {
+    UnloadModelReply reply;
+    auto dropped = std::make_shared<ResidentTable::Dropped>();
+    {
+      std::lock_guard lock(mutex_);
+      *dropped = table_.unload(request.path, request.slot, reply);
+      for (const auto& entry : *dropped) note_restorable(*entry, request);
+    }
+    // Giving gigabytes back takes a while, and the caller may be the device's thread.
+    const auto free_them = [dropped, reply, done, after_freeing = options_.after_freeing] {
+      dropped->clear();
+      if (after_freeing && reply.freed_bytes > 0) after_freeing();
+      done(reply);
+    };
+    if (!freeing_->post(free_them).ok()) free_them();
+  }
+
+  void restore(const RestoreModelRequest& request,
+               std::function<void(Result<RestoreModelReply>)> done) {
+    const Status posted = thread_->post([this, request, done] { done(restore_now(request)); });
+    if (!posted.ok()) done(posted);
+  }
+
+  void pin(const std::vector<std::string>& paths) {
+    {
+      std::lock_guard lock(mutex_);
+      table_.set_pins({paths.begin(), paths.end()});
+    }
+    released_.notify_all();
   }
 
   std::vector<LoadedModel> loaded() const {
     std::lock_guard lock(mutex_);
-    std::vector<LoadedModel> models;
-    for (const auto& entry : entries_) models.push_back(describe(*entry));
-    return models;
+    return table_.list();
   }
 
   LoadedModel describe(const ModelHandle& model) const {
     std::lock_guard lock(mutex_);
-    for (const auto& entry : entries_) {
-      if (&entry->model == model.get()) return describe(*entry);
-    }
-    return {model->info,
-            {},
-            model->precision,
-            options_.device.str(),
-            resident_bytes_of(model->model),
-            0};
+    if (const auto* entry = table_.entry_of(model.get())) return table_.describe(*entry);
+    LoadedModel gone;
+    gone.info = model->info;
+    gone.precision = model->precision;
+    gone.device = options_.device.str();
+    gone.resident_bytes = resident_bytes_of(model->model);
+    return gone;
   }
 
   std::uint64_t resident_bytes() const {
     std::lock_guard lock(mutex_);
-    return total_bytes();
+    return table_.bytes();
   }
 
  private:
-  /// (file, slot, precision as it was asked for)
-  using Request = std::tuple<FileIdentity, Slot, Precision>;
-  struct Entry {
-    ResidentModel model;
-    at::ScalarType storage = at::kFloat;
-    std::set<Request> requests;
-    std::uint64_t bytes = 0, uses = 0, last_use = 0;
-    int pins = 0;
+  using Request = ResidentTable::Request;
+  using EntryPtr = ResidentTable::EntryPtr;
 
-    bool came_from(const std::string& path) const {
-      return std::any_of(requests.begin(), requests.end(), [&](const Request& request) {
-        return std::get<FileIdentity>(request).path == path;
-      });
-    }
-  };
-
-  LoadedModel describe(const Entry& entry) const {
-    std::set<std::string> paths;
-    for (const Request& request : entry.requests)
-      paths.insert(std::get<FileIdentity>(request).path);
-    return {entry.model.info,      {paths.begin(), paths.end()},
-            entry.model.precision, options_.device.str(),
-            entry.bytes,           entry.uses};
-  }
-
-  std::uint64_t total_bytes() const {
-    std::uint64_t total = 0;
-    for (const auto& entry : entries_) total += entry->bytes;
-    return total;
-  }
-
-  ModelHandle pin(const std::shared_ptr<Entry>& entry) {
-    ++entry->pins;
-    ++entry->uses;
-    entry->last_use = ++clock_;
+  ModelHandle hold(const EntryPtr& entry) {
+    table_.use(*entry);
     return ModelHandle(&entry->model, [shelf = shared_from_this(), entry](const ResidentModel*) {
       {
         std::lock_guard lock(shelf->mutex_);
-        --entry->pins;
+        --entry->jobs;
       }
-      shelf->unpinned_.notify_all();
+      shelf->released_.notify_all();
     });
   }
 
-  ModelHandle resident(Slot slot, Precision precision, const FileIdentity& file) {
+  ModelHandle resident(const Request& request) {
     std::lock_guard lock(mutex_);
-    const Request request{file, slot, precision};
-    for (const auto& entry : entries_) {
-      if (entry->requests.contains(request)) return pin(entry);
-    }
-    return nullptr;
+    const EntryPtr entry = table_.find(request);
+    return entry ? hold(entry) : nullptr;
   }
 
   /// Hands out the copy of this content, if there is one, and remembers that the request leads to
   /// it.
   ModelHandle share(const std::string& hash, at::ScalarType storage, const Request& request) {
+    ResidentTable::Dropped dropped;
     std::lock_guard lock(mutex_);
-    for (const auto& entry : entries_) {
-      if (entry->model.info.content_hash == hash &&
-          entry->model.info.slot == std::get<Slot>(request) && entry->storage == storage) {
-        forget_older(request);
-        entry->requests.insert(request);
-        return pin(entry);
-      }
-    }
-    return nullptr;
+    const EntryPtr entry = table_.find_content(hash, std::get<Slot>(request), storage);
+    if (!entry) return nullptr;
+    dropped = forget_older(std::get<FileIdentity>(request));
+    entry->requests.insert(request);
+    return hold(entry);
   }
 
-  /// Another identity of the same path is a file that is no longer there. What nothing else leads
-  /// to goes.
-  void forget_older(const Request& request) {
-    const FileIdentity& file = std::get<FileIdentity>(request);
+  ResidentTable::Dropped forget_older(const FileIdentity& file) {
     const auto outdated = [&](const FileIdentity& other) {
       return other.path == file.path && other != file;
     };
-    for (const auto& entry : entries_) {
-      std::erase_if(entry->requests,
-                    [&](const Request& old) { return outdated(std::get<FileIdentity>(old)); });
-    }
-    std::erase_if(entries_,
-                  [](const std::shared_ptr<Entry>& entry) { return entry->requests.empty(); });
     std::erase_if(known_files_, [&](const auto& known) { return outdated(known.first); });
     std::erase_if(known_hashes_, [&](const auto& known) { return outdated(known.first.first); });
+    return table_.forget_older(file);
   }
 
   Result<const std::vector<FoundComponent>*> components_of(const FileIdentity& file) {
@@ -212,10 +188,13 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     for (int attempt = 1;; ++attempt) {
       LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(model.path));
       const Request request{file, slot, model.precision};
-      if (ModelHandle handle = resident(slot, model.precision, file)) return handle;
+      if (ModelHandle handle = resident(request)) return handle;
       auto loaded = load_file(request);
       const auto after = identify(model.path);
-      if (after.ok() && *after == file) return loaded;
+      if (after.ok() && *after == file) {
+        if (loaded.ok()) restorable_.forget(model.path, slot, model.precision);
+        return loaded;
+      }
       if (attempt == kAttempts) {
         return error(StatusCode::kDataLoss, "model file {}: it changed while it was read, {} times",
                      model.path, kAttempts);
@@ -227,33 +206,52 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     const auto& [file, slot, precision] = request;
     LUNA_ASSIGN_OR_RETURN(const auto* components, components_of(file));
     LUNA_ASSIGN_OR_RETURN(const FoundComponent* found, component_for(*components, slot, file.path));
-    const auto [storage, compute] =
+    const ComponentTypes types =
         component_types(precision, found->file_type, slot, options_.device);
     if (const auto hash = known_hashes_.find({file, slot}); hash != known_hashes_.end()) {
-      if (ModelHandle handle = share(hash->second, storage, request)) return handle;
+      if (ModelHandle handle = share(hash->second, types.storage, request)) return handle;
     }
-    LUNA_RETURN_IF_ERROR(make_room(found->bytes_as(storage), file.path));
-    LUNA_ASSIGN_OR_RETURN(auto weights, source_->read(file.path, *found, storage, options_.device));
+    const std::uint64_t needed = found->bytes_as(types, options_.device);
+    LUNA_RETURN_IF_ERROR(make_room(needed, request));
+    while (true) {
+      auto handle = place(request, *found, types);
+      if (handle.status().code() != StatusCode::kResourceExhausted) return handle;
+      // The device has less than the budget says.
+      if (drop_longest_unused()) continue;
+      std::lock_guard lock(mutex_);
+      const std::string held = table_.held_in_words();
+      return held.empty() ? handle.status()
+                          : error(StatusCode::kResourceExhausted, "{}; in the way are: {}",
+                                  handle.status().message(), held);
+    }
+  }
+
+  Result<ModelHandle> place(const Request& request, const FoundComponent& found,
+                            const ComponentTypes& types) {
+    const auto& [file, slot, precision] = request;
+    LUNA_ASSIGN_OR_RETURN(auto weights,
+                          source_->read(file.path, found, types.storage, options_.device));
     const std::string hash = weights->content_hash();
     {
       std::lock_guard lock(mutex_);
       known_hashes_[{file, slot}] = hash;
     }
-    if (ModelHandle handle = share(hash, storage, request)) return handle;
+    if (ModelHandle handle = share(hash, types.storage, request)) return handle;
 
-    LUNA_ASSIGN_OR_RETURN(Component built,
-                          source_->build(*found, std::move(weights), compute, options_.device));
-    auto entry = std::make_shared<Entry>();
-    entry->model = {std::move(built), found->detected.info, precision_of(storage)};
+    LUNA_ASSIGN_OR_RETURN(
+        Component built, source_->build(found, std::move(weights), types.compute, options_.device));
+    auto entry = std::make_shared<ResidentTable::Entry>();
+    entry->model = {std::move(built), found.detected.info, precision_of(types.storage)};
     entry->model.info.content_hash = hash;
-    entry->storage = storage;
+    entry->storage = types.storage;
     entry->requests.insert(request);
     entry->bytes = resident_bytes_of(entry->model.model);
+    ResidentTable::Dropped older, evicted;
     std::lock_guard lock(mutex_);
-    forget_older(request);
-    entries_.push_back(entry);
-    ModelHandle handle = pin(entry);
-    evict_until(options_.budget_bytes);
+    older = forget_older(file);
+    table_.add(entry);
+    ModelHandle handle = hold(entry);
+    if (options_.budget_bytes > 0) evicted = table_.evict_until(options_.budget_bytes);
     return handle;
   }
 
@@ -268,53 +266,74 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
                  slot_name(slot), fmt::join(names, ", "));
   }
 
-  /// Drops unpinned models, the longest unused first, until at most `limit` bytes are resident.
-  /// False: pins forbid it.
-  bool evict_until(std::uint64_t limit) {
-    if (options_.budget_bytes == 0) return true;
-    while (total_bytes() > limit) {
-      auto oldest = entries_.end();
-      for (auto it = entries_.begin(); it != entries_.end(); ++it) {
-        if ((*it)->pins > 0) continue;
-        if (oldest == entries_.end() || (*it)->last_use < (*oldest)->last_use) oldest = it;
-      }
-      if (oldest == entries_.end()) return false;
-      entries_.erase(oldest);
-    }
-    return true;
+  bool drop_longest_unused() {
+    ResidentTable::Dropped dropped;
+    std::lock_guard lock(mutex_);
+    const std::uint64_t bytes = table_.bytes();
+    if (bytes > 0) dropped = table_.evict_until(bytes - 1);
+    return !dropped.empty();
   }
 
-  Status make_room(std::uint64_t bytes, const std::string& path) {
+  /// Evicts under the budget, once what is held leaves room; nothing goes in vain.
+  Status make_room(std::uint64_t bytes, const Request& request) {
     const std::uint64_t budget = options_.budget_bytes;
     if (budget == 0) return {};
+    const auto& [file, slot, precision] = request;
     if (bytes > budget) {
       return error(StatusCode::kResourceExhausted,
-                   "model file {}: it needs {} MiB, the worker's budget is {} MiB", path,
-                   bytes >> 20, budget >> 20);
+                   "model file {}: its {} needs {} MiB, the worker's budget is {} MiB", file.path,
+                   slot_name(slot), bytes >> 20, budget >> 20);
     }
+    const std::uint64_t others = budget - bytes;
+    ResidentTable::Dropped dropped;
     std::unique_lock lock(mutex_);
-    const bool room = unpinned_.wait_for(lock, options_.pin_wait,
-                                         [&] { return stopping_ || evict_until(budget - bytes); });
-    if (stopping_)
-      return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down", path);
-    if (room) return {};
-    return error(
-        StatusCode::kResourceExhausted,
-        "model file {}: it needs {} MiB of a budget of {} MiB, and {} MiB are held by running jobs",
-        path, bytes >> 20, budget >> 20, total_bytes() >> 20);
+    const auto settled = [&] {
+      return stopping_ || table_.held_bytes() <= others || table_.pinned_bytes() > others;
+    };
+    released_.wait_for(lock, options_.hold_wait, settled);
+    if (stopping_) {
+      return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down",
+                   file.path);
+    }
+    if (table_.held_bytes() <= others) {
+      dropped = table_.evict_until(others);
+      return {};
+    }
+    return error(StatusCode::kResourceExhausted,
+                 "model file {}: its {} needs {} MiB of the worker's budget of {} MiB; in the way "
+                 "are: {}",
+                 file.path, slot_name(slot), bytes >> 20, budget >> 20, table_.held_in_words());
+  }
+
+  void note_restorable(const ResidentTable::Entry& entry, const UnloadModelRequest& request) {
+    for (const auto& [file, slot, precision] : entry.requests) {
+      if (file.path != request.path) continue;
+      restorable_.forget(file.path, slot, precision);
+      if (request.restorable) restorable_.remember(file.path, slot, precision);
+    }
+  }
+
+  Result<RestoreModelReply> restore_now(const RestoreModelRequest& request) {
+    RestoreModelReply reply;
+    for (const auto& [slot, precision] : restorable_.of(request.path)) {
+      LUNA_ASSIGN_OR_RETURN(const ModelHandle handle, load(slot, {request.path, precision}));
+      reply.restored.push_back(describe(handle));
+      reply.restored.back().jobs = 0;  // that one is this restoring itself
+    }
+    return reply;
   }
 
   const Options options_;
   const std::unique_ptr<ModelSource> source_;
   mutable std::mutex mutex_;
-  std::condition_variable unpinned_;
+  std::condition_variable released_;
   bool stopping_ = false;
-  std::uint64_t clock_ = 0;
-  std::vector<std::shared_ptr<Entry>> entries_;
+  ResidentTable table_;
+  RestorableModels restorable_;
   // Read by the loading thread alone, which holds the lock only to change them.
   std::map<FileIdentity, std::vector<FoundComponent>> known_files_;
   std::map<std::pair<FileIdentity, Slot>, std::string> known_hashes_;
-  std::unique_ptr<BackgroundThread> thread_;
+  std::unique_ptr<BackgroundThread> thread_, freeing_;
 };
 
 Residency::Residency(Options options, std::unique_ptr<ModelSource> source)
@@ -331,7 +350,15 @@ void Residency::inspect(const std::string& path,
                         std::function<void(Result<std::vector<ComponentInfo>>)> done) {
   shelf_->inspect(path, std::move(done));
 }
-std::uint64_t Residency::unload(const std::string& path) { return shelf_->unload(path); }
+void Residency::unload(const UnloadModelRequest& request,
+                       std::function<void(UnloadModelReply)> done) {
+  shelf_->unload(request, std::move(done));
+}
+void Residency::restore(const RestoreModelRequest& request,
+                        std::function<void(Result<RestoreModelReply>)> done) {
+  shelf_->restore(request, std::move(done));
+}
+void Residency::pin(const std::vector<std::string>& paths) { shelf_->pin(paths); }
 std::vector<LoadedModel> Residency::loaded() const { return shelf_->loaded(); }
 LoadedModel Residency::describe(const ModelHandle& model) const { return shelf_->describe(model); }
 std::uint64_t Residency::resident_bytes() const { return shelf_->resident_bytes(); }

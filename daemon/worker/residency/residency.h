@@ -4,17 +4,19 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <ATen/ATen.h>
 
+#include "common/types/job.h"
 #include "common/types/model.h"
 #include "daemon/worker/residency/model_source.h"
 
 namespace luna::worker {
 
-/// A component in memory. Holding a ModelHandle pins it: it is not evicted or unloaded.
+/// A component in memory. Holding a ModelHandle keeps it there: it is not evicted or unloaded.
 struct ResidentModel {
   Component model;
   ComponentInfo info;  ///< with its content hash
@@ -23,17 +25,18 @@ struct ResidentModel {
 using ModelHandle = std::shared_ptr<const ResidentModel>;
 
 /// The models of one device: loaded when first asked for, on a thread of their own; one copy of
-/// each content and precision however many files hold it; evicted, least recently used and unpinned
-/// ones first, when a budget is set. A file is looked at (stat) with every use: a changed one is
-/// another model.
+/// each content and precision however many files hold it; evicted, least recently used first, when
+/// a budget or the device's memory demands it, and never while a job or a pin holds them. A file is
+/// looked at (stat) with every use: a changed one is another model.
 class Residency {
  public:
   struct Options {
     at::Device device = at::kCPU;
-    std::uint64_t budget_bytes = 0;  ///< of weights; 0: no limit
-    std::chrono::milliseconds pin_wait{
-        60'000};                           ///< how long a load waits for pinned models to be let go
+    std::uint64_t budget_bytes = 0;  ///< of weights; 0: what the device has
+    std::chrono::milliseconds hold_wait{
+        60'000};                           ///< how long a load waits for jobs to let go of models
     std::function<void()> prepare_thread;  ///< runs first on the loading thread
+    std::function<void()> after_freeing;   ///< runs when an unload has freed memory
   };
   Residency(Options options, std::unique_ptr<ModelSource> source);
   /// Loads that wait are dropped without an answer. Handles may outlive this object.
@@ -41,15 +44,22 @@ class Residency {
 
   /// Calls `done` once: at once when the model is resident, else from the loading thread.
   /// NOT_FOUND; FAILED_PRECONDITION when the file has no such component (and what it has);
-  /// RESOURCE_EXHAUSTED when it does not fit the budget; and what reading and building answer.
+  /// RESOURCE_EXHAUSTED when it does not fit, with what is in the way; and what reading and
+  /// building answer.
   void acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done);
 
   /// What is in a file; content hashes of components that were loaded from it.
   void inspect(const std::string& path,
                std::function<void(Result<std::vector<ComponentInfo>>)> done);
 
-  /// Unloads the unpinned components that came from this path; the bytes that were freed.
-  std::uint64_t unload(const std::string& path);
+  /// Never waits for a load. Where the components lie now is not known here. `done` is called when
+  /// their memory is free, from a thread that frees it.
+  void unload(const UnloadModelRequest& request, std::function<void(UnloadModelReply)> done);
+  /// Loads again what an unload left restorable, on the loading thread; `done` as acquire()'s.
+  void restore(const RestoreModelRequest& request,
+               std::function<void(Result<RestoreModelReply>)> done);
+  /// The files whose components are neither evicted nor unloaded; replaces the former ones.
+  void pin(const std::vector<std::string>& paths);
 
   std::vector<LoadedModel> loaded() const;
   /// The line of loaded() for this model, if it is still here.

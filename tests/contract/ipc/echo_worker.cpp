@@ -42,7 +42,14 @@ struct Echo {
     return reply;
   }
   JobReply operator()(const UnloadModelRequest& request) {
-    return UnloadModelReply{request.path.size()};
+    UnloadModelReply reply;
+    reply.freed_bytes = request.path.size();
+    return reply;
+  }
+  JobReply operator()(const RestoreModelRequest& request) {
+    RestoreModelReply reply;
+    reply.restored.emplace_back().paths = {request.path};
+    return reply;
   }
 };
 
@@ -55,7 +62,9 @@ class EchoWorker {
         io, fd.release(),
         {[this](WorkerId id, const WorkerSettings& settings) { on_welcome(id, settings); },
          [this](const Job& job) { on_run(job); }, [this](JobId job) { on_cancel(job); },
-         [this] { on_drain(); }, [this](const Status& status) { closed_ = status; }},
+         [this] { on_drain(); },
+         [this](std::vector<std::string> paths) { pins_ = std::move(paths); },
+         [this](const Status& status) { closed_ = status; }},
         options);
   }
   const Status& closed() const { return closed_; }
@@ -72,6 +81,8 @@ class EchoWorker {
       if (order->text == "deaf") return;
       if (order->text == "die") return die_();
       if (order->text == "seek") return seek(job.id);
+      if (order->text == "pins")
+        return link_->send_done(job.id, JobReply(TokenizeReply{{}, pins_}));
       if (order->text == "fail to read")
         link_->tell_read_failed({{"/models/unreadable"}, Slot::kVae});
       if (order->text == "offer")
@@ -112,6 +123,7 @@ class EchoWorker {
   std::function<void()> die_;
   std::shared_ptr<FrontLink> link_;
   std::set<JobId> hanging_;
+  std::vector<std::string> pins_;
   WorkerReport report_;
   Status closed_;
 };

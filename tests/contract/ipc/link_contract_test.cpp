@@ -14,7 +14,9 @@ namespace luna::ipc {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 
 class LinkContract : public ::testing::TestWithParam<PeerKind> {};
 INSTANTIATE_TEST_SUITE_P(Peers, LinkContract,
@@ -39,7 +41,7 @@ bool same_content(const TensorRef& a, const TensorRef& b) {
 }
 
 ino_t inode_of(int fd) {
-  struct stat info{};
+  struct stat info {};
   EXPECT_EQ(::fstat(fd, &info), 0);
   return info.st_ino;
 }
@@ -168,6 +170,19 @@ TEST_P(LinkContract, AWorkerThatCouldNotReadSaysWhat) {
   ASSERT_EQ(front.failed_reads.size(), 1u);
   EXPECT_EQ(front.failed_reads[0].file.path, "/models/unreadable");
   EXPECT_EQ(front.failed_reads[0].slot, Slot::kVae);
+}
+
+TEST_P(LinkContract, PinsArriveBeforeTheJobsThatFollowThemEachListInPlaceOfTheLast) {
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
+  front.link().pin({"/models/early"});  // perhaps before the handshake
+  EXPECT_THAT(front.run(TokenizeRequest{"pins"})->reply<TokenizeReply>().warnings,
+              ElementsAre("/models/early"));
+  front.link().pin({"/models/a", "/models/b"});
+  EXPECT_THAT(front.run(TokenizeRequest{"pins"})->reply<TokenizeReply>().warnings,
+              ElementsAre("/models/a", "/models/b"));
+  front.link().pin({});
+  EXPECT_THAT(front.run(TokenizeRequest{"pins"})->reply<TokenizeReply>().warnings, IsEmpty());
 }
 
 TEST_P(LinkContract, WeightsThatAWorkerOffersArriveWhole) {

@@ -199,10 +199,10 @@ TEST(RogueFront, AWorkersResultTooLargeForAFrameEndsTheJobWithAnError) {
   FrameChannel front(std::move(front_end), kProtocolVersion);
   IoThread io;
   Arrival<Status> closed;
-  const auto link =
-      FrontLink::adopt(io.context(), worker_end.release(),
-                       {[](WorkerId, const WorkerSettings&) {}, [](const Job&) {}, [](JobId) {},
-                        [] {}, [&](const Status& status) { closed.set(status); }});
+  const auto link = FrontLink::adopt(
+      io.context(), worker_end.release(),
+      {[](WorkerId, const WorkerSettings&) {}, [](const Job&) {}, [](JobId) {}, [] {},
+       [](const std::vector<std::string>&) {}, [&](const Status& status) { closed.set(status); }});
   link->send_done({5}, JobReply(TokenizeReply{{}, {std::string(17 << 20, 'x')}}));
   link->close_when_flushed();
   EXPECT_EQ(front.receive(kSoon)->message, 0u) << "hello";
@@ -220,10 +220,10 @@ TEST(RogueFront, AFrontThatDoesNotReadLosesTheLink) {
   Arrival<Status> closed;
   LinkOptions options;
   options.max_queued_bytes = 1 << 20;
-  const auto link = FrontLink::adopt(
-      io.context(), worker_end.release(),
-      {nullptr, nullptr, nullptr, nullptr, [&](const Status& status) { closed.set(status); }},
-      options);
+  const auto link = FrontLink::adopt(io.context(), worker_end.release(),
+                                     {nullptr, nullptr, nullptr, nullptr, nullptr,
+                                      [&](const Status& status) { closed.set(status); }},
+                                     options);
   for (int i = 0; i < 100; ++i) {
     link->send_done({5}, Status(StatusCode::kInternal, std::string(60000, 'x')));
   }

@@ -186,7 +186,24 @@ Result<JobReply> FakeWorker::answer(const Work& work) {
     reply.model.device = "cpu";
     return JobReply(reply);
   }
-  return JobReply(UnloadModelReply{4096});
+  LoadedModel model;
+  model.info.slot = Slot::kUNet;
+  model.info.content_hash = "hash";
+  if (std::holds_alternative<RestoreModelRequest>(request)) {
+    RestoreModelReply reply;
+    reply.restored = {model};
+    return JobReply(reply);
+  }
+  const auto& unload = std::get<UnloadModelRequest>(request);
+  UnloadModelReply reply;
+  reply.freed_bytes = 4096;
+  model.tier = Tier::kFile;
+  reply.unloaded = {model};
+  model.tier = Tier::kDevice;
+  model.info.slot = unload.slot.value_or(Slot::kVae);
+  model.jobs = 2;
+  reply.held = {model};
+  return JobReply(reply);
 }
 
 }  // namespace luna::front

@@ -22,6 +22,7 @@ class FakeWorker final : public WorkerPort {
   WorkerId id() const override { return id_; }
   void run(const Job& job, JobEvents events) override;
   void cancel(JobId job) override;
+  void pin(const std::vector<std::string>&) override {}
 
   /// Ends the thread. To be called before the last reference goes, which the thread itself may
   /// hold.

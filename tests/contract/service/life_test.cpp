@@ -114,7 +114,22 @@ TEST_F(ServiceTest, AdminCallsGoThrough) {
   const auto loaded = client_->load_model(Slot::kUNet, {"full.safetensors", Precision::kF32});
   ASSERT_TRUE(loaded.ok()) << loaded.status().to_string();
   EXPECT_EQ(loaded->device, "cpu");
-  EXPECT_EQ(*client_->unload_model("full.safetensors"), 4096u);
+  const auto unloaded = client_->unload_model("full.safetensors", true);
+  ASSERT_TRUE(unloaded.ok()) << unloaded.status().to_string();
+  EXPECT_EQ(unloaded->freed_bytes, 4096u);
+  EXPECT_EQ(unloaded->unloaded.at(0).tier, Tier::kFile);
+  EXPECT_EQ(unloaded->held.at(0).jobs, 2u);
+  const auto offloaded = client_->offload_model("full.safetensors", Slot::kClipL);
+  ASSERT_TRUE(offloaded.ok()) << offloaded.status().to_string();
+  EXPECT_EQ(offloaded->held.at(0).info.slot, Slot::kClipL) << "the worker was asked for that one";
+  EXPECT_EQ(client_->restore_model("full.safetensors")->restored.at(0).info.slot, Slot::kUNet);
+  const auto pinned = client_->pin_model("full.safetensors");
+  ASSERT_TRUE(pinned.ok()) << pinned.status().to_string();
+  EXPECT_EQ(client_->status()->pinned_files, std::vector<std::string>{*pinned});
+  EXPECT_EQ(client_->unload_model("full.safetensors", false).status().code(),
+            StatusCode::kFailedPrecondition);
+  EXPECT_EQ(*client_->unpin_model("full.safetensors"), *pinned);
+  EXPECT_EQ(client_->unpin_model("full.safetensors").status().code(), StatusCode::kNotFound);
   const auto status = client_->status();
   ASSERT_TRUE(status.ok()) << status.status().to_string();
   EXPECT_EQ(status->workers.at(0).pid, 1234);
@@ -168,7 +183,7 @@ TEST_F(ServiceTest, ShutdownEndsWhatDoesNotFinishInTime) {
 
 TEST_F(ServiceTest, TheSocketBelongsToItsUserAlone) {
   start();
-  struct stat info{};
+  struct stat info {};
   ASSERT_EQ(::stat(socket().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }

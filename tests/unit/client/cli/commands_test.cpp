@@ -81,7 +81,60 @@ TEST_F(Commands, ModelsListShowsFilesAndWhatIsLoaded) {
   EXPECT_EQ(json_out()["files"].size(), 1u);
 }
 
+TEST_F(Commands, WhatIsHeldSaysByWhom) {
+  LoadedModel model;
+  model.info.slot = Slot::kUNet;
+  model.info.family = "sd1";
+  model.jobs = 2;
+  fake_->unload_reply.held = {model};
+  model.jobs = 0;
+  model.pinned = true;
+  model.info.slot = Slot::kVae;
+  fake_->unload_reply.held.push_back(model);
+  model.info.slot = Slot::kClipL;
+  model.tier = Tier::kHost;
+  fake_->unload_reply.unloaded = {model};
+  ASSERT_EQ(luna({"models", "offload", "a.safetensors"}), 0);
+  for (const char* text : {"clip_l sd1 lies in a host copy", "unet sd1 stays: 2 jobs use it",
+                           "vae sd1 stays: it is pinned"}) {
+    EXPECT_TRUE(out_has(text)) << text << " in\n" << out_.str();
+  }
+  ASSERT_EQ(luna({"models", "offload", "a.safetensors", "--json"}), 0);
+  EXPECT_EQ(json_out()["held"][0]["jobs"], 2);
+  EXPECT_EQ(json_out()["held"][1]["pinned"], true);
+  EXPECT_EQ(json_out()["offloaded"][0]["tier"], "host");
+}
+
+TEST_F(Commands, ModelsAreOffloadedRestoredPinnedAndUnpinned) {
+  fake_->restore_reply.restored.emplace_back().device = "cuda:0";
+  ASSERT_EQ(luna({"models", "offload", "a.safetensors", "--slot", "vae"}), 0);
+  ASSERT_EQ(luna({"models", "restore", "a.safetensors"}), 0);
+  EXPECT_TRUE(out_has("on cuda:0"));
+  ASSERT_EQ(luna({"models", "pin", "a.safetensors"}), 0);
+  EXPECT_TRUE(out_has("pinned /models/a.safetensors"));
+  ASSERT_EQ(luna({"models", "unpin", "a.safetensors", "--json"}), 0);
+  EXPECT_EQ(json_out()["pinned"], false);
+  ASSERT_EQ(luna({"models", "unload", "a.safetensors", "--host"}), 0);
+  EXPECT_EQ(fake_->admin_calls,
+            (std::vector<std::string>{"offload vae a.safetensors", "restore a.safetensors",
+                                      "pin a.safetensors", "unpin a.safetensors",
+                                      "unload with host copies a.safetensors"}));
+  EXPECT_EQ(luna({"models", "offload", "--slot", "nose", "a.safetensors"}), 2);
+  fake_->restore_reply.restored.clear();
+  ASSERT_EQ(luna({"models", "restore", "a.safetensors"}), 0);
+  EXPECT_TRUE(out_has("nothing of it is offloaded"));
+}
+
+TEST_F(Commands, StatusListsThePinnedFiles) {
+  fake_->status_info.pinned_files = {"/models/a.safetensors"};
+  ASSERT_EQ(luna({"status"}), 0);
+  EXPECT_TRUE(out_has("pinned: /models/a.safetensors"));
+  ASSERT_EQ(luna({"status", "--json"}), 0);
+  EXPECT_EQ(json_out()["pinned_files"][0], "/models/a.safetensors");
+}
+
 TEST_F(Commands, ModelsAreInspectedLoadedAndUnloaded) {
+  fake_->unload_reply.freed_bytes = 1 << 20;
   ASSERT_EQ(luna({"models", "inspect", "a.safetensors"}), 0);
   EXPECT_TRUE(out_has("320 wide"));
   ASSERT_EQ(luna({"models", "load", "--slot", "vae", "a.safetensors"}), 0);

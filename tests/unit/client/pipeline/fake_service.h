@@ -27,6 +27,8 @@ class FakeService : public InferenceService, public AdminService {
   std::function<void()> on_sample_begins;  ///< from the fake's thread
   int factor = 8;
   StatusInfo status_info;
+  UnloadModelReply unload_reply;
+  RestoreModelReply restore_reply;
   Models models;
   std::vector<ComponentInfo> components = {{Slot::kUNet, "sd1", "320 wide", 1, 1, ""}};
 
@@ -171,8 +173,21 @@ class FakeService : public InferenceService, public AdminService {
     loaded.device = "cpu";
     return note(fmt::format("load {} {}", slot_name(slot), model.path), loaded);
   }
-  Result<std::uint64_t> unload_model(const std::string& file) override {
-    return note<std::uint64_t>("unload " + file, 1 << 20);
+  Result<UnloadModelReply> unload_model(const std::string& file, bool host) override {
+    return note((host ? "unload with host copies " : "unload ") + file, unload_reply);
+  }
+  Result<UnloadModelReply> offload_model(const std::string& file,
+                                         std::optional<Slot> slot) override {
+    return note(fmt::format("offload {} {}", slot ? slot_name(*slot) : "all", file), unload_reply);
+  }
+  Result<RestoreModelReply> restore_model(const std::string& file) override {
+    return note("restore " + file, restore_reply);
+  }
+  Result<std::string> pin_model(const std::string& file) override {
+    return note<std::string>("pin " + file, "/models/" + file);
+  }
+  Result<std::string> unpin_model(const std::string& file) override {
+    return note<std::string>("unpin " + file, "/models/" + file);
   }
   Result<TensorRef> upload(const std::string&, const TensorRef& tensor) override { return tensor; }
   Result<TensorRef> download(const std::string&, const std::string& id) override {

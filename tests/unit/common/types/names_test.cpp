@@ -44,10 +44,17 @@ TEST(Names, OfPrioritiesLeadBackToThem) {
   EXPECT_EQ(priority_from_name("urgent"), std::nullopt);
 }
 
+TEST(Names, OfTiersSayWhereWeightsLie) {
+  EXPECT_EQ(tier_name(Tier::kDevice), "device");
+  EXPECT_EQ(tier_name(Tier::kHost), "host");
+  EXPECT_EQ(tier_name(Tier::kFile), "file");
+}
+
 TEST(Names, OfJobsFollowTheRequest) {
   EXPECT_EQ(job_kind(TokenizeRequest{}), "tokenize");
   EXPECT_EQ(job_kind(SampleRequest{}), "sample");
   EXPECT_EQ(job_kind(UnloadModelRequest{}), "unload_model");
+  EXPECT_EQ(job_kind(RestoreModelRequest{}), "restore_model");
 }
 
 }  // namespace

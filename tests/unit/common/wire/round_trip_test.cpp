@@ -18,14 +18,15 @@ using google::protobuf::util::MessageDifferencer;
 /// here.
 const std::set<std::string>& read_by_services() {
   static const std::set<std::string> names = {
-      "ListModelsRequest",       "ListModelsResponse",       "InspectModelRequest",
-      "LoadModelResponse",       "UnloadModelRequest",       "UnloadModelResponse",
-      "RegisterWorkflowRequest", "RegisterWorkflowResponse", "RenewWorkflowRequest",
-      "RenewWorkflowResponse",   "ReleaseWorkflowRequest",   "ReleaseWorkflowResponse",
-      "ListWorkflowsRequest",    "ListWorkflowsResponse",    "GetStatusRequest",
-      "UploadTensorRequest",     "UploadTensorResponse",     "DownloadTensorRequest",
-      "DownloadTensorResponse",  "FreeTensorRequest",        "FreeTensorResponse",
-      "SampleResponse"};
+      "ListModelsRequest",       "ListModelsResponse",      "InspectModelRequest",
+      "LoadModelResponse",       "UnloadModelRequest",      "RestoreModelRequest",
+      "PinModelRequest",         "PinModelResponse",        "UnpinModelRequest",
+      "UnpinModelResponse",      "RegisterWorkflowRequest", "RegisterWorkflowResponse",
+      "RenewWorkflowRequest",    "RenewWorkflowResponse",   "ReleaseWorkflowRequest",
+      "ReleaseWorkflowResponse", "ListWorkflowsRequest",    "ListWorkflowsResponse",
+      "GetStatusRequest",        "UploadTensorRequest",     "UploadTensorResponse",
+      "DownloadTensorRequest",   "DownloadTensorResponse",  "FreeTensorRequest",
+      "FreeTensorResponse",      "SampleResponse"};
   return names;
 }
 
@@ -77,7 +78,28 @@ TEST_F(RoundTrip, EveryFieldOfEveryMessageSurvives) {
     check<v1::ModelSet>();
     check<v1::LoadModelRequest>();
     check<v1::InspectModelResponse>();
+    check<v1::OffloadModelRequest>();
   }
+}
+
+TEST_F(RoundTrip, WhatMovedBetweenTiersSurvivesButForTheWorkerOfWhichThereMayBeMany) {
+  const auto of_all_workers = [](auto* models) {
+    for (v1::LoadedModel& model : *models) model.clear_worker_id();
+  };
+  v1::UnloadModelResponse unloaded;
+  filler().fill(unloaded);
+  of_all_workers(unloaded.mutable_unloaded());
+  of_all_workers(unloaded.mutable_held());
+  expect_same(unloaded);
+  v1::OffloadModelResponse offloaded;
+  filler().fill(offloaded);
+  of_all_workers(offloaded.mutable_offloaded());
+  of_all_workers(offloaded.mutable_held());
+  expect_same(offloaded);
+  v1::RestoreModelResponse restored;
+  filler().fill(restored);
+  of_all_workers(restored.mutable_restored());
+  expect_same(restored);
 }
 
 TEST_F(RoundTrip, FilesWorkflowsAndStatusSurvive) {

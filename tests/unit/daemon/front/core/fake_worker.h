@@ -38,6 +38,8 @@ class FakeWorker : public WorkerPort {
     finish(job, Status(StatusCode::kCancelled, "cancelled by the worker"));
   }
 
+  void pin(const std::vector<std::string>& paths) override { pins = paths; }
+
   void finish(JobId id, Result<JobReply> result) {
     const auto found =
         std::ranges::find(running, id, [](const auto& entry) { return entry.first.id; });
@@ -65,6 +67,7 @@ class FakeWorker : public WorkerPort {
   std::vector<Job> seen;
   std::vector<std::pair<Job, JobEvents>> running;
   std::vector<JobId> cancelled;
+  std::vector<std::string> pins;  ///< as it was told last
 
  private:
   WorkerId id_;

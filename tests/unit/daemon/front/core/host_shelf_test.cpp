@@ -67,6 +67,37 @@ TEST(HostShelf, WhatCanNeverFitIsRefusedAndCostsNobodyTheirCopy) {
   EXPECT_TRUE(shelf.find(source_of("a")));
 }
 
+TEST(HostShelf, DropForgetsWhatAFileLeadsToAndSparesWhatOthersNeed) {
+  HostShelf shelf(1000);
+  ASSERT_TRUE(shelf.keep(source_of("a", Slot::kVae), weights_of("vae")).ok());
+  ASSERT_TRUE(shelf.keep(source_of("a", Slot::kUNet), weights_of("unet")).ok());
+  ASSERT_TRUE(shelf.keep(source_of("a", Slot::kClipL), weights_of("text")).ok());
+  ASSERT_TRUE(shelf.keep(source_of("b", Slot::kVae), weights_of("vae")).ok());
+  EXPECT_EQ(shelf.drop("a", std::nullopt, {"text"}), 100u) << "the VAE is that of b too";
+  EXPECT_TRUE(shelf.has("vae"));
+  EXPECT_TRUE(shelf.has("text"));
+  EXPECT_FALSE(shelf.has("unet"));
+  EXPECT_FALSE(shelf.find(source_of("a", Slot::kVae)));
+  EXPECT_EQ(shelf.drop("b", Slot::kUNet, {}), 0u);
+  EXPECT_EQ(shelf.drop("b", Slot::kVae, {}), 100u);
+}
+
+TEST(HostShelf, WhatIsPinnedStaysAndWhatItLeavesNoRoomForIsRefused) {
+  HostShelf shelf(250);
+  shelf.set_pins({"a"});
+  ASSERT_TRUE(shelf.keep(source_of("a"), weights_of("1")).ok());
+  ASSERT_TRUE(shelf.keep(source_of("b"), weights_of("2")).ok());
+  ASSERT_TRUE(shelf.keep(source_of("c"), weights_of("3")).ok());
+  EXPECT_TRUE(shelf.has("1")) << "the longest unused";
+  EXPECT_FALSE(shelf.has("2"));
+  const Status refused = shelf.keep(source_of("d"), weights_of("4", 200));
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.message(), HasSubstr("pinned"));
+  EXPECT_TRUE(shelf.has("3")) << "nobody goes in vain";
+  shelf.set_pins({});
+  EXPECT_TRUE(shelf.keep(source_of("d"), weights_of("4", 200)).ok());
+}
+
 TEST(HostShelf, WeightsThatAreNotWholeAreRefused) {
   HostShelf shelf(1000);
   HostWeights lying = weights_of("1");

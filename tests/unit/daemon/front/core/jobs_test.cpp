@@ -329,10 +329,16 @@ TEST_F(Limited, AModelThatAReportNamesCountsAsLoaded) {
   EXPECT_EQ(two->running.size(), 1u);
 }
 
+Result<JobReply> freed(std::uint64_t bytes) {
+  UnloadModelReply reply;
+  reply.freed_bytes = bytes;
+  return JobReply(std::move(reply));
+}
+
 TEST_F(Limited, UnloadReachesEveryWorkerAndAddsUpWhatWasFreed) {
   std::vector<std::shared_ptr<FakeWorker>> workers = {add_worker(1), add_worker(2)};
   for (auto& worker : workers) {
-    worker->answer = [](const Job&) { return Result<JobReply>(UnloadModelReply{100}); };
+    worker->answer = [](const Job&) { return freed(100); };
   }
   auto call = submit({}, UnloadModelRequest{"full.safetensors"});
   ASSERT_TRUE(call->ok()) << call->message();
@@ -344,7 +350,7 @@ TEST_F(Limited, UnloadCountsAWorkerThatDiesAsEmpty) {
   auto one = add_worker(1);
   auto two = add_worker(2);
   one->answer = nullptr;
-  two->answer = [](const Job&) { return Result<JobReply>(UnloadModelReply{100}); };
+  two->answer = [](const Job&) { return freed(100); };
   auto call = submit({}, UnloadModelRequest{"full.safetensors"});
   one->die();
   ASSERT_TRUE(call->ok()) << call->message();

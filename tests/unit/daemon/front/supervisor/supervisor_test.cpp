@@ -31,6 +31,7 @@ class Port : public WorkerPort {
   WorkerId id() const override { return id_; }
   void run(const Job& job, JobEvents events) override { link_->run(job, std::move(events)); }
   void cancel(JobId job) override { link_->cancel(job); }
+  void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
 
  private:
   WorkerId id_;

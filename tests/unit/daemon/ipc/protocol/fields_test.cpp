@@ -19,8 +19,9 @@ using Structs = ::testing::Types<
     DenoiseRow, DenoiseRequest, DenoiseReply, Token, TokenizeRequest, TokenizeReply,
     EncodeTextRequest, EncodeTextReply, TileOptions, VaeEncodeRequest, VaeEncodeReply,
     VaeDecodeRequest, VaeDecodeReply, InspectModelRequest, InspectModelReply, LoadModelRequest,
-    LoadModelReply, UnloadModelRequest, UnloadModelReply, ForwardCounters, WorkerReport,
-    WorkerSettings, FileIdentity, ComponentSource, HostTensor, HostWeights>;
+    LoadModelReply, UnloadModelRequest, UnloadModelReply, RestoreModelRequest, RestoreModelReply,
+    ForwardCounters, WorkerReport, WorkerSettings, FileIdentity, ComponentSource, HostTensor,
+    HostWeights>;
 TYPED_TEST_SUITE(EveryStruct, Structs);
 
 template <class T>

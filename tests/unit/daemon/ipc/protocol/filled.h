@@ -23,15 +23,14 @@ class Filler {
 
  private:
   template <class T>
-    requires std::is_arithmetic_v<T>
-  void fill(T& value) {
-    value = static_cast<T>(++next_ % 100 + 1);
-  }
+  requires std::is_arithmetic_v<T>
+  void fill(T& value) { value = static_cast<T>(++next_ % 100 + 1); }
   void fill(bool& value) { value = !value; }
   void fill(std::string& value) { value = fmt::format("{} {}", name_, ++next_); }
   void fill(DType& value) { value = DType::kBF16; }
   void fill(Slot& value) { value = static_cast<Slot>(++next_ % 9 + 1); }
   void fill(Precision& value) { value = Precision::kF16; }
+  void fill(Tier& value) { value = Tier::kHost; }
   void fill(Priority& value) { value = Priority::kBulk; }
   void fill(Deadline& value) { value = Deadline::after(std::chrono::hours(1)); }
   void fill(BytesPtr& value) { value = bytes_from(fmt::format("tensor {}", ++next_)); }
@@ -78,10 +77,8 @@ class Filler {
     result = std::move(value);
   }
   template <class T>
-    requires std::is_class_v<T>
-  void fill(T& value) {
-    fields(*this, value);
-  }
+  requires std::is_class_v<T>
+  void fill(T& value) { fields(*this, value); }
 
   std::size_t variant_;
   std::uint64_t next_ = 0;

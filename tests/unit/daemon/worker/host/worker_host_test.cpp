@@ -25,6 +25,7 @@ struct EngineScript {
   std::condition_variable changed;
   std::map<JobId, JobEvents> running;
   std::vector<JobId> cancelled;
+  std::vector<std::string> pins;
   std::function<void()> idle;
   bool device_failed = false;
 
@@ -43,6 +44,9 @@ class ScriptedEngine final : public Engine {
   }
   void cancel(JobId job) override {
     note([&] { script_.cancelled.push_back(job); });
+  }
+  void pin(const std::vector<std::string>& paths) override {
+    note([&] { script_.pins = paths; });
   }
   void drain(std::function<void()> idle) override {
     note([&] { script_.idle = std::move(idle); });
@@ -157,7 +161,7 @@ class WorkerHostTest : public testing::Test {
   std::vector<WorkerReport> heartbeats_;
   std::string shelf_path_;  ///< what the front has, after the worker offered it
   HostWeights shelf_;
-  std::string unread_path_;  ///< what the worker said that it could not read
+  std::string unread_path_;             ///< what the worker said that it could not read
   std::shared_ptr<HostCopies> copies_;  ///< what the engine was given
   std::promise<std::pair<Status, std::string>> ready_;
   std::promise<void> closed_;
@@ -225,7 +229,7 @@ TEST_F(WorkerHostTest, JobsThatComeBeforeTheEngineIsOpenAreRunOnceItIs) {
   auto done = run(5);
   may_open.set_value();
   ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
-  script_.running[JobId{5}].on_done(JobReply(UnloadModelReply{1}));
+  script_.running[JobId{5}].on_done(JobReply(TokenizeReply{}));
   EXPECT_TRUE(done->get_future().get().ok());
 }
 
@@ -256,6 +260,20 @@ TEST_F(WorkerHostTest, AnInternalErrorOnADeviceThatWorksIsAnAnswer) {
   ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
   script_.running[JobId{5}].on_done(error(StatusCode::kInternal, "NaN in the latent"));
   EXPECT_EQ(done->get_future().get().status().code(), StatusCode::kInternal);
+}
+
+TEST_F(WorkerHostTest, PinsReachTheEngineAlsoThoseThatCameBeforeItWasOpen) {
+  std::promise<void> may_open;
+  connect([&](const WorkerSettings&, std::shared_ptr<HostCopies>) {
+    may_open.get_future().get();
+    return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
+  });
+  front_->pin({"/models/early"});
+  may_open.set_value();
+  EXPECT_TRUE(
+      script_.wait_for([&] { return script_.pins == std::vector<std::string>{"/models/early"}; }));
+  front_->pin({});
+  EXPECT_TRUE(script_.wait_for([&] { return script_.pins.empty(); }));
 }
 
 TEST_F(WorkerHostTest, AReadingThatFailedIsToldToTheFront) {

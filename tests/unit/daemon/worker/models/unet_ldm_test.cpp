@@ -122,7 +122,9 @@ TEST(LdmUNet, DoesNotNeedItsStoreOnceItIsBuilt) {
   const auto unet = LdmUNet::build(std::move(store), at::kFloat, at::kCPU);
   ASSERT_TRUE(unet.ok());
   EXPECT_TRUE(watch.expired());
-  EXPECT_EQ((*unet)->resident_bytes(), bytes);
+  // The packed forms of its first and last convolution are padded.
+  EXPECT_GE((*unet)->resident_bytes(), bytes);
+  EXPECT_LT((*unet)->resident_bytes(), bytes + bytes / 100);
 }
 
 TEST(LdmUNet, TraitsAreThoseOfSd15) {

@@ -36,6 +36,9 @@ class FakeSource final : public ModelSource {
     std::map<std::string, int> inspected, read;
     int built = 0;
     std::function<void(const std::string& path)> while_reading;
+    /// What lies on the device, of which there is `device_limit`; without it there is room for all.
+    std::function<std::uint64_t()> device_bytes;
+    std::uint64_t device_limit = 0;
   };
   explicit FakeSource(std::shared_ptr<Calls> calls) : calls_(std::move(calls)) {}
 
@@ -53,6 +56,9 @@ class FakeSource final : public ModelSource {
     std::ifstream file(path);
     const std::string content{std::istreambuf_iterator<char>(file), {}};
     if (calls_->while_reading) calls_->while_reading(path);
+    if (calls_->device_bytes && calls_->device_bytes() + 1000 > calls_->device_limit) {
+      return error(StatusCode::kResourceExhausted, "the device is full");
+    }
     std::lock_guard lock(calls_->mutex);
     ++calls_->read[path];
     WeightStore::Tensors tensors{{"w", at::zeros({250}, storage)}};

@@ -21,10 +21,10 @@ using testing::SizeIs;
 class ResidencyTest : public testing::Test {
  protected:
   Residency& open(std::uint64_t budget = 0,
-                  std::chrono::milliseconds pin_wait = std::chrono::seconds(10)) {
+                  std::chrono::milliseconds hold_wait = std::chrono::seconds(10)) {
     Residency::Options options;
     options.budget_bytes = budget;
-    options.pin_wait = pin_wait;
+    options.hold_wait = hold_wait;
     residency_ = std::make_unique<Residency>(options, std::make_unique<FakeSource>(calls_));
     return *residency_;
   }
@@ -41,6 +41,29 @@ class ResidencyTest : public testing::Test {
     auto handle = ask(path, precision).get();
     EXPECT_TRUE(handle.ok()) << handle.status().to_string();
     return handle.ok() ? *handle : nullptr;
+  }
+
+  UnloadModelReply unload(const std::string& path, bool restorable = false,
+                          std::optional<Slot> slot = std::nullopt) {
+    UnloadModelRequest request;
+    request.path = path;
+    request.slot = slot;
+    request.restorable = restorable;
+    std::promise<UnloadModelReply> promise;
+    residency_->unload(request, [&](UnloadModelReply reply) { promise.set_value(reply); });
+    return promise.get_future().get();
+  }
+  Result<RestoreModelReply> restore(const std::string& path) {
+    std::promise<Result<RestoreModelReply>> promise;
+    residency_->restore({path}, [&](Result<RestoreModelReply> reply) { promise.set_value(reply); });
+    return promise.get_future().get();
+  }
+  std::vector<std::string> contents() {
+    std::vector<std::string> contents;
+    for (const LoadedModel& model : residency_->loaded()) {
+      contents.push_back(model.info.content_hash);
+    }
+    return contents;
   }
 
   support::TempDir dir_;
@@ -108,9 +131,7 @@ TEST_F(ResidencyTest, UnderABudgetTheLeastRecentlyUsedUnpinnedModelGoes) {
   get(b);
   get(a);
   get(c);
-  std::vector<std::string> left;
-  for (const LoadedModel& model : residency_->loaded()) left.push_back(model.info.content_hash);
-  EXPECT_THAT(left, testing::UnorderedElementsAre("a", "c"));
+  EXPECT_THAT(contents(), testing::UnorderedElementsAre("a", "c"));
 }
 
 TEST_F(ResidencyTest, ALoadWaitsForPinnedModelsToBeLetGo) {
@@ -127,20 +148,135 @@ TEST_F(ResidencyTest, WhatDoesNotFitIsRefusedWithTheNumbers) {
   const auto refused = ask(dir_.write("a", "a")).get();
   EXPECT_EQ(refused.status().code(), StatusCode::kResourceExhausted);
   open(1500, std::chrono::milliseconds(1));
-  const ModelHandle pinned = get(dir_.write("a", "a"));
+  const ModelHandle held = get(dir_.write("a", "a"));
   const auto full = ask(dir_.write("b", "b")).get();
   EXPECT_EQ(full.status().code(), StatusCode::kResourceExhausted);
-  EXPECT_THAT(full.status().message(), HasSubstr("held by running jobs"));
+  EXPECT_THAT(full.status().message(),
+              HasSubstr("in the way are: vae of a (0 MiB, 1 running job)"));
 }
 
 TEST_F(ResidencyTest, UnloadFreesWhatNoJobHolds) {
   open();
   const std::string path = dir_.write("a", "a");
-  ModelHandle handle = get(path);
-  EXPECT_EQ(residency_->unload(path), 0u);
+  ModelHandle handle = get(path), second = get(path);
+  const UnloadModelReply held = unload(path);
+  EXPECT_EQ(held.freed_bytes, 0u);
+  ASSERT_THAT(held.held, SizeIs(1));
+  EXPECT_EQ(held.held[0].jobs, 2u);
   handle.reset();
-  EXPECT_EQ(residency_->unload(path), 1000u);
+  second.reset();
+  const UnloadModelReply freed = unload(path);
+  EXPECT_EQ(freed.freed_bytes, 1000u);
+  EXPECT_THAT(freed.unloaded, SizeIs(1));
+  EXPECT_THAT(freed.held, IsEmpty());
   EXPECT_THAT(residency_->loaded(), IsEmpty());
+}
+
+TEST_F(ResidencyTest, UnloadOfOneComponentLeavesTheOthers) {
+  open();
+  const std::string path = dir_.write("a", "a");
+  get(path);
+  EXPECT_THAT(unload(path, false, Slot::kUNet).unloaded, IsEmpty());
+  EXPECT_THAT(unload(path, false, Slot::kVae).unloaded, SizeIs(1));
+}
+
+TEST_F(ResidencyTest, RestoreBringsBackWhatWasUnloadedRestorablyInTheSamePrecisions) {
+  open();
+  const std::string path = dir_.write("a", "a");
+  get(path, Precision::kF32);
+  get(path, Precision::kBF16);
+  EXPECT_THAT(unload(path, true).unloaded, SizeIs(2));
+  const auto restored = restore(path);
+  ASSERT_TRUE(restored.ok()) << restored.status().to_string();
+  ASSERT_THAT(restored->restored, SizeIs(2));
+  EXPECT_EQ(restored->restored[0].precision, Precision::kF32);
+  EXPECT_EQ(restored->restored[1].precision, Precision::kBF16);
+  EXPECT_THAT(residency_->loaded(), SizeIs(2));
+  EXPECT_THAT(restore(path)->restored, IsEmpty()) << "once is enough";
+}
+
+TEST_F(ResidencyTest, WhatWasUnloadedForGoodOrHasComeBackByItselfIsNotRestored) {
+  open();
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b");
+  get(a);
+  unload(a, true);
+  get(a);
+  EXPECT_THAT(restore(a)->restored, IsEmpty());
+  get(b);
+  unload(b);
+  EXPECT_THAT(restore(b)->restored, IsEmpty());
+}
+
+TEST_F(ResidencyTest, APinnedModelIsNeitherEvictedNorUnloadedUntilItIsUnpinned) {
+  open(2500);
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b"), c = dir_.write("c", "c");
+  residency_->pin({a});
+  get(a);
+  get(b);
+  get(c);
+  EXPECT_THAT(contents(), testing::UnorderedElementsAre("a", "c")) << "a is the longest unused";
+  const UnloadModelReply held = unload(a);
+  ASSERT_THAT(held.held, SizeIs(1));
+  EXPECT_TRUE(held.held[0].pinned);
+  EXPECT_EQ(held.held[0].jobs, 0u);
+  residency_->pin({});
+  get(b);
+  EXPECT_THAT(contents(), testing::UnorderedElementsAre("b", "c"));
+}
+
+TEST_F(ResidencyTest, WhatPinsLeaveNoRoomForIsRefusedAtOnceAndNothingIsEvictedInVain) {
+  open(2500, std::chrono::hours(1));
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b"), c = dir_.write("c", "c");
+  residency_->pin({a, b});
+  get(a);
+  get(b);
+  const auto refused = ask(c).get();  // would wait an hour for jobs
+  EXPECT_EQ(refused.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.status().message(),
+              AllOf(HasSubstr("vae of a (0 MiB, pinned)"), HasSubstr("vae of b (0 MiB, pinned)")));
+  EXPECT_THAT(contents(), testing::UnorderedElementsAre("a", "b"));
+}
+
+TEST_F(ResidencyTest, APinThatTakesTheRoomEndsTheWaitForItAndAnUnpinGivesTheRoomBack) {
+  open(1500, std::chrono::hours(1));
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b");
+  ModelHandle held = get(a);
+  auto waiting = ask(b);
+  residency_->pin({a});
+  EXPECT_EQ(waiting.get().status().code(), StatusCode::kResourceExhausted);
+  held.reset();
+  residency_->pin({});
+  EXPECT_TRUE(ask(b).get().ok());
+}
+
+TEST_F(ResidencyTest, ADeviceThatIsFullBeforeTheBudgetIsGetsRoomByEviction) {
+  open();
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b"), c = dir_.write("c", "c");
+  calls_->device_bytes = [this] { return residency_->resident_bytes(); };
+  calls_->device_limit = 2500;
+  get(a);
+  get(b);
+  get(c);
+  EXPECT_THAT(contents(), testing::UnorderedElementsAre("b", "c"));
+  const ModelHandle held_b = get(b), held_c = get(c);
+  const auto refused = ask(a).get();
+  EXPECT_EQ(refused.status().code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.status().message(),
+              AllOf(HasSubstr("in the way are"), HasSubstr("vae of b"), HasSubstr("vae of c")));
+}
+
+TEST_F(ResidencyTest, AModelThatIsThereIsHandedOutAndUnloadedWhileAnotherOneLoads) {
+  open();
+  const std::string a = dir_.write("a", "a"), b = dir_.write("b", "b");
+  get(a);
+  std::promise<void> may_read;
+  calls_->while_reading = [may = may_read.get_future().share()](const std::string&) { may.wait(); };
+  auto loading = ask(b);
+  EXPECT_TRUE(ask(a).get().ok());
+  EXPECT_EQ(unload(a).freed_bytes, 1000u);
+  EXPECT_NE(loading.wait_for(std::chrono::seconds(0)), std::future_status::ready);
+  may_read.set_value();
+  EXPECT_TRUE(loading.get().ok());
 }
 
 TEST_F(ResidencyTest, AbsentFilesAndSlotsAreNamed) {

@@ -1,0 +1,171 @@
+#include "daemon/worker/residency/resident_table.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include <fmt/ranges.h>
+
+namespace luna::worker {
+namespace {
+
+constexpr std::size_t kNamedHolders = 8;
+
+bool came_from(const ResidentTable::Entry& entry, const std::string& path) {
+  return std::ranges::any_of(entry.requests, [&](const ResidentTable::Request& request) {
+    return std::get<FileIdentity>(request).path == path;
+  });
+}
+
+}  // namespace
+
+ResidentTable::EntryPtr ResidentTable::find(const Request& request) const {
+  const auto found = std::ranges::find_if(
+      entries_, [&](const EntryPtr& entry) { return entry->requests.contains(request); });
+  return found == entries_.end() ? nullptr : *found;
+}
+
+ResidentTable::EntryPtr ResidentTable::find_content(const std::string& hash, Slot slot,
+                                                    at::ScalarType storage) const {
+  const auto found = std::ranges::find_if(entries_, [&](const EntryPtr& entry) {
+    return entry->model.info.content_hash == hash && entry->model.info.slot == slot &&
+           entry->storage == storage;
+  });
+  return found == entries_.end() ? nullptr : *found;
+}
+
+void ResidentTable::use(Entry& entry) {
+  ++entry.jobs;
+  ++entry.uses;
+  entry.last_use = ++clock_;
+}
+
+template <class Condition>
+ResidentTable::Dropped ResidentTable::drop_if(Condition condition) {
+  const auto first = std::stable_partition(
+      entries_.begin(), entries_.end(), [&](const EntryPtr& entry) { return !condition(*entry); });
+  Dropped dropped(std::make_move_iterator(first), std::make_move_iterator(entries_.end()));
+  entries_.erase(first, entries_.end());
+  return dropped;
+}
+
+ResidentTable::Dropped ResidentTable::forget_older(const FileIdentity& file) {
+  for (const EntryPtr& entry : entries_) {
+    std::erase_if(entry->requests, [&](const Request& old) {
+      const FileIdentity& other = std::get<FileIdentity>(old);
+      return other.path == file.path && other != file;
+    });
+  }
+  return drop_if([](const Entry& entry) { return entry.requests.empty(); });
+}
+
+ResidentTable::Dropped ResidentTable::evict_until(std::uint64_t limit) {
+  Dropped dropped;
+  while (bytes() > limit) {
+    auto oldest = entries_.end();
+    for (auto it = entries_.begin(); it != entries_.end(); ++it) {
+      if (held(**it)) continue;
+      if (oldest == entries_.end() || (*it)->last_use < (*oldest)->last_use) oldest = it;
+    }
+    if (oldest == entries_.end()) break;
+    dropped.push_back(std::move(*oldest));
+    entries_.erase(oldest);
+  }
+  return dropped;
+}
+
+ResidentTable::Dropped ResidentTable::unload(const std::string& path, std::optional<Slot> slot,
+                                             UnloadModelReply& reply) {
+  const auto asked_for = [&](const Entry& entry) {
+    return came_from(entry, path) && (!slot || entry.model.info.slot == *slot);
+  };
+  for (const EntryPtr& entry : entries_) {
+    if (!asked_for(*entry)) continue;
+    LoadedModel model = describe(*entry);
+    if (held(*entry)) {
+      reply.held.push_back(std::move(model));
+    } else {
+      reply.freed_bytes += model.resident_bytes;
+      model.tier = Tier::kFile;
+      reply.unloaded.push_back(std::move(model));
+    }
+  }
+  return drop_if([&](const Entry& entry) { return asked_for(entry) && !held(entry); });
+}
+
+std::uint64_t ResidentTable::bytes() const {
+  std::uint64_t total = 0;
+  for (const EntryPtr& entry : entries_) total += entry->bytes;
+  return total;
+}
+
+std::uint64_t ResidentTable::held_bytes() const {
+  std::uint64_t total = 0;
+  for (const EntryPtr& entry : entries_) total += held(*entry) ? entry->bytes : 0;
+  return total;
+}
+
+std::uint64_t ResidentTable::pinned_bytes() const {
+  std::uint64_t total = 0;
+  for (const EntryPtr& entry : entries_) total += pinned(*entry) ? entry->bytes : 0;
+  return total;
+}
+
+std::string ResidentTable::held_in_words() const {
+  std::vector<const Entry*> holders;
+  for (const EntryPtr& entry : entries_) {
+    if (held(*entry)) holders.push_back(entry.get());
+  }
+  std::ranges::stable_sort(holders, std::greater(), &Entry::bytes);
+  std::vector<std::string> texts;
+  for (const Entry* entry : holders) {
+    if (texts.size() == kNamedHolders) {
+      texts.push_back(fmt::format("and {} more", holders.size() - kNamedHolders));
+      break;
+    }
+    std::string by;
+    if (entry->jobs > 0) {
+      by = fmt::format("{} running job{}", entry->jobs, entry->jobs == 1 ? "" : "s");
+    }
+    if (pinned(*entry)) by += by.empty() ? "pinned" : ", pinned";
+    const auto& [file, slot, precision] = *entry->requests.begin();
+    texts.push_back(fmt::format("{} of {} ({} MiB, {})", slot_name(slot),
+                                std::filesystem::path(file.path).filename().string(),
+                                entry->bytes >> 20, by));
+  }
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+std::vector<LoadedModel> ResidentTable::list() const {
+  std::vector<LoadedModel> models;
+  for (const EntryPtr& entry : entries_) models.push_back(describe(*entry));
+  return models;
+}
+
+LoadedModel ResidentTable::describe(const Entry& entry) const {
+  std::set<std::string> paths;
+  for (const Request& request : entry.requests) paths.insert(std::get<FileIdentity>(request).path);
+  LoadedModel model;
+  model.info = entry.model.info;
+  model.paths = {paths.begin(), paths.end()};
+  model.precision = entry.model.precision;
+  model.device = device_;
+  model.resident_bytes = entry.bytes;
+  model.uses = entry.uses;
+  model.jobs = entry.jobs;
+  model.pinned = pinned(entry);
+  return model;
+}
+
+const ResidentTable::Entry* ResidentTable::entry_of(const ResidentModel* model) const {
+  const auto found =
+      std::ranges::find_if(entries_, [&](const EntryPtr& entry) { return &entry->model == model; });
+  return found == entries_.end() ? nullptr : found->get();
+}
+
+bool ResidentTable::pinned(const Entry& entry) const {
+  return std::ranges::any_of(pins_,
+                             [&](const std::string& path) { return came_from(entry, path); });
+}
+
+}  // namespace luna::worker

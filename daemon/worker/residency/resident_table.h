@@ -1,0 +1,86 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <ATen/ATen.h>
+
+#include "common/types/file_identity.h"
+#include "common/types/job.h"
+#include "daemon/worker/residency/residency.h"
+
+namespace luna::worker {
+
+/// What is in the memory of one device: each content and storage type once, however many files lead
+/// to it. Says what may go, the longest unused first; what a job or a pin holds never may. Not
+/// thread-safe.
+///
+/// Whatever leaves the table is handed out, so that its memory is freed where the caller likes, not
+/// under the caller's lock.
+class ResidentTable {
+ public:
+  /// (file, slot, precision as it was asked for)
+  using Request = std::tuple<FileIdentity, Slot, Precision>;
+  struct Entry {
+    ResidentModel model;
+    at::ScalarType storage = at::kFloat;
+    std::set<Request> requests;  ///< that lead to it
+    std::uint64_t bytes = 0;
+    std::uint64_t uses = 0, last_use = 0;
+    std::uint32_t jobs = 0;  ///< that hold it
+  };
+  using EntryPtr = std::shared_ptr<Entry>;
+  using Dropped = std::vector<EntryPtr>;
+
+  explicit ResidentTable(std::string device) : device_(std::move(device)) {}
+
+  /// nullptr when it is not here.
+  EntryPtr find(const Request& request) const;
+  EntryPtr find_content(const std::string& hash, Slot slot, at::ScalarType storage) const;
+  void add(EntryPtr entry) { entries_.push_back(std::move(entry)); }
+  /// A job begins to hold it; the caller counts it down.
+  void use(Entry& entry);
+
+  /// Another identity of the same path is a file that is no longer there. What nothing else leads
+  /// to goes, held or not.
+  Dropped forget_older(const FileIdentity& file);
+  /// Drops what nothing holds, the longest unused first, until at most `limit` bytes are here or
+  /// nothing is left that may go.
+  Dropped evict_until(std::uint64_t limit);
+  /// Drops what came from this path, and of it only `slot` when that is given; `reply` says what
+  /// went and what is held.
+  Dropped unload(const std::string& path, std::optional<Slot> slot, UnloadModelReply& reply);
+
+  /// All files whose components must stay, loaded or not; replaces the former ones.
+  void set_pins(std::set<std::string> paths) { pins_ = std::move(paths); }
+
+  std::uint64_t bytes() const;
+  /// Of what jobs and pins hold.
+  std::uint64_t held_bytes() const;
+  /// Of what the pins hold, which no waiting helps against.
+  std::uint64_t pinned_bytes() const;
+  /// "unet of a.safetensors (900 MiB, 2 running jobs), ...": what may not go, the largest first.
+  std::string held_in_words() const;
+  std::vector<LoadedModel> list() const;
+  LoadedModel describe(const Entry& entry) const;
+  /// nullptr for a model that is no longer here.
+  const Entry* entry_of(const ResidentModel* model) const;
+
+ private:
+  bool pinned(const Entry& entry) const;
+  bool held(const Entry& entry) const { return entry.jobs > 0 || pinned(entry); }
+  template <class Condition>
+  Dropped drop_if(Condition condition);
+
+  const std::string device_;
+  std::uint64_t clock_ = 0;
+  std::vector<EntryPtr> entries_;
+  std::set<std::string> pins_;
+};
+
+}  // namespace luna::worker
