@@ -70,7 +70,10 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     {
       std::lock_guard lock(mutex_);
       *dropped = table_.unload(request.path, request.slot, reply);
-      for (const auto& entry : *dropped) note_restorable(*entry, request);
+      if (!request.restorable) restorable_.forget(request.path, request.slot);
+      for (const auto& entry : *dropped) {
+        if (request.restorable) note_restorable(*entry, request.path);
+      }
     }
     // Giving gigabytes back takes a while, and the caller may be the device's thread.
     const auto free_them = [dropped, reply, done, after_freeing = options_.after_freeing] {
@@ -305,11 +308,11 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
                  file.path, slot_name(slot), bytes >> 20, budget >> 20, table_.held_in_words());
   }
 
-  void note_restorable(const ResidentTable::Entry& entry, const UnloadModelRequest& request) {
+  void note_restorable(const ResidentTable::Entry& entry, const std::string& path) {
     for (const auto& [file, slot, precision] : entry.requests) {
-      if (file.path != request.path) continue;
+      if (file.path != path) continue;
       restorable_.forget(file.path, slot, precision);
-      if (request.restorable) restorable_.remember(file.path, slot, precision);
+      restorable_.remember(file.path, slot, precision);
     }
   }
 

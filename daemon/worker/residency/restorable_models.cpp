@@ -13,6 +13,13 @@ void RestorableModels::forget(const std::string& path, Slot slot, Precision prec
   std::erase(models_, std::tuple(path, slot, precision));
 }
 
+void RestorableModels::forget(const std::string& path, std::optional<Slot> slot) {
+  std::lock_guard lock(mutex_);
+  std::erase_if(models_, [&](const auto& model) {
+    return std::get<std::string>(model) == path && (!slot || std::get<Slot>(model) == *slot);
+  });
+}
+
 std::vector<std::pair<Slot, Precision>> RestorableModels::of(const std::string& path) const {
   std::lock_guard lock(mutex_);
   std::vector<std::pair<Slot, Precision>> found;

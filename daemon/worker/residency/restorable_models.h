@@ -2,6 +2,7 @@
 
 #include <deque>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <tuple>
 #include <utility>
@@ -18,6 +19,8 @@ class RestorableModels {
 
   void remember(const std::string& path, Slot slot, Precision precision);
   void forget(const std::string& path, Slot slot, Precision precision);
+  /// In every precision; without a slot, all of the file.
+  void forget(const std::string& path, std::optional<Slot> slot);
   std::vector<std::pair<Slot, Precision>> of(const std::string& path) const;
 
  private:

@@ -176,7 +176,9 @@ TEST_F(WorkerHostTest, AJobGoesToTheEngineAndItsResultToTheFront) {
   EXPECT_EQ(ready_.get_future().get().second, "scripted (0 threads)");
   auto done = run(5);
   ASSERT_TRUE(script_.wait_for([&] { return script_.running.contains(JobId{5}); }));
-  script_.running[JobId{5}].on_done(JobReply(UnloadModelReply{42}));
+  UnloadModelReply unloaded;
+  unloaded.freed_bytes = 42;
+  script_.running[JobId{5}].on_done(JobReply(std::move(unloaded)));
   const auto reply = done->get_future().get();
   ASSERT_TRUE(reply.ok()) << reply.status().to_string();
   EXPECT_EQ(std::get<UnloadModelReply>(*reply).freed_bytes, 42u);

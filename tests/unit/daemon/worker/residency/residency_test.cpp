@@ -205,6 +205,10 @@ TEST_F(ResidencyTest, WhatWasUnloadedForGoodOrHasComeBackByItselfIsNotRestored) 
   get(b);
   unload(b);
   EXPECT_THAT(restore(b)->restored, IsEmpty());
+  get(b);
+  unload(b, true);
+  unload(b);
+  EXPECT_THAT(restore(b)->restored, IsEmpty()) << "the second unload was for good";
 }
 
 TEST_F(ResidencyTest, APinnedModelIsNeitherEvictedNorUnloadedUntilItIsUnpinned) {
