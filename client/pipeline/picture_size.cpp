@@ -29,8 +29,12 @@ LatentGeometry latent_geometry(const std::vector<ComponentInfo>& components) {
   LatentGeometry geometry;
   for (const ComponentInfo& component : components) {
     if (component.slot != Slot::kUNet) continue;
-    if (component.family.starts_with("sdxl")) geometry.native_edge = 1024;
-    if (component.family.starts_with("sd2")) geometry.native_edge = 768;
+    if (component.family.starts_with("sdxl")) geometry.native_width = geometry.native_height = 1024;
+    if (component.family.starts_with("sd2")) geometry.native_width = geometry.native_height = 768;
+    if (component.native_width > 0 && component.native_height > 0) {
+      geometry.native_width = nearest_multiple(component.native_width, geometry.factor);
+      geometry.native_height = nearest_multiple(component.native_height, geometry.factor);
+    }
   }
   return geometry;
 }
@@ -42,10 +46,9 @@ Result<PictureSize> picture_size(const GenerateRequest& request, const LatentGeo
   if (request.width && request.height) return PictureSize{*request.width, *request.height};
 
   if (!request.image) {
-    const int edge = request.width    ? *request.width
-                     : request.height ? *request.height
-                                      : geometry.native_edge;
-    return PictureSize{edge, edge};
+    if (request.width) return PictureSize{*request.width, *request.width};
+    if (request.height) return PictureSize{*request.height, *request.height};
+    return PictureSize{geometry.native_width, geometry.native_height};
   }
   const Image& image = *request.image;
   if (request.width) {

@@ -10,10 +10,11 @@ namespace luna::client {
 struct LatentGeometry {
   int channels = 4;
   int factor = 8;
-  int native_edge = 512;  ///< pixels, of the pictures the family was trained with
+  int native_width = 512;  ///< pixels, of the pictures that the model was trained with
+  int native_height = 512;
 };
 
-/// By the UNet found among the components; without one, SD1.5's (the server checks every shape
+/// By the UNet found among the components: what its file says, else its family's; without one, SD1.5's (the server checks every shape
 /// anyway).
 LatentGeometry latent_geometry(const std::vector<ComponentInfo>& components);
 

@@ -65,6 +65,8 @@ struct ComponentInfo {
   std::uint64_t file_bytes = 0;
   std::string content_hash;  ///< hex SHA-256 over names, shapes, types and bytes; empty until it
                              ///< was loaded once
+  std::uint32_t native_width = 0;   ///< of a UNet: the pictures that it was trained on, in pixels,
+  std::uint32_t native_height = 0;  ///< when the file says so, else 0
 };
 
 /// Where a component's weights lie, the nearest place first. The numbers are part of the wire.

@@ -125,6 +125,8 @@ void to_wire(const ComponentInfo& info, v1::ComponentInfo* out) {
   out->set_parameters(info.parameters);
   out->set_file_bytes(info.file_bytes);
   out->set_content_hash(info.content_hash);
+  out->set_native_width(info.native_width);
+  out->set_native_height(info.native_height);
 }
 
 Result<ComponentInfo> from_wire(v1::ComponentInfo& message, const FieldPath& path) {
@@ -135,6 +137,8 @@ Result<ComponentInfo> from_wire(v1::ComponentInfo& message, const FieldPath& pat
   info.parameters = message.parameters();
   info.file_bytes = message.file_bytes();
   info.content_hash = std::move(*message.mutable_content_hash());
+  info.native_width = message.native_width();
+  info.native_height = message.native_height();
   return info;
 }
 

@@ -95,6 +95,8 @@ void fields(Archive& archive, T& info) {
   archive.field("parameters", info.parameters);
   archive.field("file_bytes", info.file_bytes);
   archive.field("content_hash", info.content_hash);
+  archive.field("native_width", info.native_width);
+  archive.field("native_height", info.native_height);
 }
 
 template <class Archive, Described<LoadedModel> T>

@@ -1,5 +1,6 @@
 #include "daemon/worker/models/model_shapes.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace luna::worker {
@@ -23,6 +24,23 @@ std::int64_t count_indexed(const TensorDirectory& directory, const std::string& 
   std::int64_t count = 0;
   while (directory.has(stem + std::to_string(count) + tail)) ++count;
   return count;
+}
+
+std::optional<std::pair<std::uint32_t, std::uint32_t>> native_size(
+    const TensorDirectory& directory) {
+  constexpr std::uint32_t kSmallest = 8, kLargest = 65536;
+  const auto found = directory.metadata.find("modelspec.resolution");
+  if (found == directory.metadata.end()) return std::nullopt;
+  const char* const end = found->second.data() + found->second.size();
+  std::uint32_t width = 0, height = 0;
+  const auto across = std::from_chars(found->second.data(), end, width);
+  if (across.ec != std::errc() || across.ptr == end || *across.ptr != 'x') return std::nullopt;
+  const auto down = std::from_chars(across.ptr + 1, end, height);
+  if (down.ec != std::errc() || down.ptr != end) return std::nullopt;
+  if (std::min(width, height) < kSmallest || std::max(width, height) > kLargest) {
+    return std::nullopt;
+  }
+  return std::pair(width, height);
 }
 
 Result<std::optional<std::int64_t>> metadata_number(const TensorDirectory& directory,

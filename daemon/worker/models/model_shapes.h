@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "common/base/status.h"
 #include "daemon/worker/weights/tensor_directory.h"
@@ -18,6 +20,11 @@ std::int64_t extent(const TensorDirectory& directory, const std::string& name, s
 /// How many of "<stem>0<tail>", "<stem>1<tail>", ... there are without a gap.
 std::int64_t count_indexed(const TensorDirectory& directory, const std::string& stem,
                            const std::string& tail);
+
+/// Width and height from metadata "modelspec.resolution" ("512x768"); nullopt when it is absent or
+/// written otherwise, since other programs write it.
+std::optional<std::pair<std::uint32_t, std::uint32_t>> native_size(
+    const TensorDirectory& directory);
 
 /// A positive whole number from the file's metadata, nullopt when the key is absent.
 /// INVALID_ARGUMENT for anything else.

@@ -51,8 +51,11 @@ Result<DetectedComponent> describe_unet(const TensorDirectory& file, const Renam
                  "a UNet with {} input and {} output channels (inpainting or editing model) is not "
                  "served yet; expected as many input as output channels",
                  config.in_channels, config.out_channels);
-  return DetectedComponent{
-      info_of(Slot::kUNet, "sd1", "SD1.5 UNet: " + config.describe(), component), rename};
+  ComponentInfo info = info_of(Slot::kUNet, "sd1", "SD1.5 UNet: " + config.describe(), component);
+  if (const auto size = native_size(component)) {
+    std::tie(info.native_width, info.native_height) = *size;
+  }
+  return DetectedComponent{std::move(info), rename};
 }
 
 Result<DetectedComponent> describe_clip(const TensorDirectory& file, const Rename& rename) {

@@ -21,6 +21,14 @@ TEST(PictureSize, IsTheFamilysOwnWhenNothingIsSaid) {
   EXPECT_EQ(*picture_size(sized({}, {}), latent_geometry({unet})), (PictureSize{1024, 1024}));
 }
 
+TEST(PictureSize, IsWhatTheModelsFileSaysBeforeTheFamilys) {
+  ComponentInfo unet;
+  unet.family = "sdxl";
+  unet.native_width = 128;
+  unet.native_height = 195;
+  EXPECT_EQ(*picture_size(sized({}, {}), latent_geometry({unet})), (PictureSize{128, 192}));
+}
+
 TEST(PictureSize, OneEdgeAloneGivesASquare) {
   EXPECT_EQ(*picture_size(sized(256, {}), {}), (PictureSize{256, 256}));
   EXPECT_EQ(*picture_size(sized({}, 640), {}), (PictureSize{640, 640}));

@@ -148,6 +148,21 @@ TEST(Registry, MetadataMayGiveTheHeadsAndMustBeANumber) {
   EXPECT_THAT(detect_components(*directory).status().message(), HasSubstr("7 heads"));
 }
 
+TEST(Registry, MetadataMayGiveTheSizeOfThePicturesAndIsPassedOverWhenItIsNone) {
+  const TinyModel model(size_a());
+  auto directory = read_directory(model.path());
+  ASSERT_TRUE(directory.ok());
+  const auto size_of = [&](const std::string& text) {
+    directory->metadata["modelspec.resolution"] = text;
+    const auto found = detect_components(*directory);
+    const ComponentInfo* unet = found.ok() ? find(*found, Slot::kUNet) : nullptr;
+    return unet ? std::pair(unet->native_width, unet->native_height) : std::pair(1u, 1u);
+  };
+  EXPECT_EQ(size_of("128x192"), std::pair(128u, 192u));
+  for (const char* text : {"", "128", "128x", "x128", "128x128x", "0x0", "-1x128", "99999999x128"})
+    EXPECT_EQ(size_of(text), std::pair(0u, 0u)) << text;
+}
+
 TEST(Registry, TruncatedLayoutsAreRefusedAtDetectionNotAtRunTime) {
   const TinyModel model(size_a());
   const auto directory = read_directory(model.path());
