@@ -5,9 +5,9 @@ namespace luna::client {
 using nlohmann::json;
 
 json to_json(const ComponentInfo& component) {
-  return {{"slot", slot_name(component.slot)},    {"family", component.family},
-          {"description", component.description}, {"parameters", component.parameters},
-          {"file_bytes", component.file_bytes},   {"content_hash", component.content_hash},
+  return {{"slot", slot_name(component.slot)},      {"family", component.family},
+          {"description", component.description},   {"parameters", component.parameters},
+          {"file_bytes", component.file_bytes},     {"content_hash", component.content_hash},
           {"native_width", component.native_width}, {"native_height", component.native_height}};
 }
 

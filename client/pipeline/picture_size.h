@@ -14,8 +14,8 @@ struct LatentGeometry {
   int native_height = 512;
 };
 
-/// By the UNet found among the components: what its file says, else its family's; without one, SD1.5's (the server checks every shape
-/// anyway).
+/// By the UNet found among the components: what its file says, else its family's; without one,
+/// SD1.5's (the server checks every shape anyway).
 LatentGeometry latent_geometry(const std::vector<ComponentInfo>& components);
 
 struct PictureSize {

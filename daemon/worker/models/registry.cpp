@@ -1,5 +1,7 @@
 #include "daemon/worker/models/registry.h"
 
+#include <tuple>
+
 #include "daemon/worker/models/autoencoder_kl.h"
 #include "daemon/worker/models/clip_text.h"
 #include "daemon/worker/models/component_names.h"
