@@ -25,6 +25,7 @@ std::unique_ptr<CLI::App> make_app(const Console& console, Action* action) {
   app->footer(kFooter);
   app->get_formatter()->column_width(26);
   add_generate_command(app.get(), console, action);
+  add_sheet_command(app.get(), console, action);
   add_status_command(app.get(), console, action);
   add_top_command(app.get(), console, action);
   add_models_command(app.get(), console, action);

@@ -24,6 +24,7 @@ void add_common_flags(CLI::App* command, CommonFlags* flags);
 
 /// Each adds its subcommand to `app`; when it is chosen, *action is set.
 void add_generate_command(CLI::App* app, const Console& console, Action* action);
+void add_sheet_command(CLI::App* app, const Console& console, Action* action);
 void add_status_command(CLI::App* app, const Console& console, Action* action);
 void add_top_command(CLI::App* app, const Console& console, Action* action);
 void add_models_command(CLI::App* app, const Console& console, Action* action);

@@ -1,5 +1,6 @@
 // Roles on workers of their own, and workers that come and go with the load.
 #include <algorithm>
+#include <fstream>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -104,6 +105,57 @@ TEST(PoolsOfRoles, UnderLoadAPoolGrowsToItsLimitAndShrinksAgain) {
   client.reset();  // ends its requests
   EXPECT_TRUE(
       wait_until([&] { return daemon->status().workers.size() == 1; }, std::chrono::seconds(60)));
+}
+
+/// Of all mappings of a process whose name holds `name`: how large they are, and how much of them
+/// it ever touched.
+std::pair<std::uint64_t, std::uint64_t> mapped_and_touched_kib(pid_t pid, const std::string& name) {
+  std::ifstream smaps("/proc/" + std::to_string(pid) + "/smaps");
+  std::pair<std::uint64_t, std::uint64_t> kib;
+  bool ours = false;
+  for (std::string line; std::getline(smaps, line);) {
+    const bool field = line.find("kB") != std::string::npos;
+    if (!field && line.find('-') < 17) ours = line.find(name) != std::string::npos;
+    if (ours && line.starts_with("Size:")) kib.first += std::stoull(line.substr(5));
+    if (ours && line.starts_with("Rss:")) kib.second += std::stoull(line.substr(4));
+  }
+  return kib;
+}
+
+TEST(PoolsOfRoles, ATensorThatStaysCrossesWorkersWithoutPassingThroughTheFront) {
+  ModelFolder folder;
+  folder.add_checkpoint("tiny.safetensors", 1);
+  auto daemon = DaemonProcess::start(
+      folder.path(), {.extra_toml = "[[pool]]\nname = \"vae\"\nroles = [\"vae\"]\n"
+                                    "[[pool]]\nname = \"rest\"\nroles = [\"clip\", \"unet\"]\n"});
+  auto client = daemon->connect();
+  ASSERT_TRUE(client);
+  Workflow workflow = register_workflow(*client, "crossing", "tiny.safetensors");
+
+  constexpr int kEdge = 768;
+  VaeEncodeRequest encode;
+  encode.pixels.spec = {DType::kU8, {1, kEdge, kEdge, 3}};
+  encode.pixels.place = bytes_from(std::string(std::size_t{kEdge} * kEdge * 3, '\x40'));
+  encode.keep = true;
+  Answer<VaeEncodeReply> encoded;
+  client->vae_encode(workflow.options(), encode, encoded.done());
+  const auto latent = encoded.wait();
+  ASSERT_TRUE(latent.ok()) << latent.status().to_string();
+  ASSERT_TRUE(std::holds_alternative<ResidentTensor>(latent->latent.place));
+
+  auto request = workflow.request("a blue boat", "", 7, kEdge / 8);
+  ASSERT_TRUE(request.ok()) << request.status().to_string();
+  request->run.steps = 1;
+  request->run.denoise = 0.5;
+  TensorRef& start = request->rows[0].latent;
+  start = latent->latent;
+  start.spec = {DType::kF32, {4, kEdge / 8, kEdge / 8}};  // [1, 4, h, w] as it was made
+  const auto sampled = workflow.sample(*request);
+  ASSERT_TRUE(sampled.ok()) << sampled.status().to_string();
+
+  const auto [mapped, touched] = mapped_and_touched_kib(daemon->pid(), "luna-result");
+  EXPECT_GE(mapped, 4u * (kEdge / 8) * (kEdge / 8) * sizeof(float) / 1024);
+  EXPECT_EQ(touched, 0u) << "the front has read what it only hands on";
 }
 
 }  // namespace

@@ -19,7 +19,7 @@ using testing::HasSubstr;
 using testing::SizeIs;
 
 constexpr const char* kTwoWorkers =
-    "[[pool]]\nworkers_per_device = 2\ndevices = [\"cpu\"]\nthreads = 1\n";
+    "[[pool]]\nmin_workers = 2\ndevices = [\"cpu\"]\nthreads = 1\n";
 
 class ResidencyOfADaemon : public ::testing::Test {
  protected:

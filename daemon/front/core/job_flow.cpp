@@ -98,12 +98,15 @@ Status JobFlow::resolve_resident(const Caller& caller, JobRequest& request) cons
     Result<TensorRef> kept =
         state_->sessions.find(caller.session_id, caller.workflow_id, resident->id);
     if (!kept.ok()) return kept.status().with_context(name);
-    const bool spec_given = tensor.spec != TensorSpec{};
-    if (spec_given && tensor.spec != kept->spec) {
+    const TensorSpec said = tensor.spec;
+    const bool spec_given = said != TensorSpec{};
+    if (spec_given) LUNA_RETURN_IF_ERROR(said.validate().with_context(name));
+    if (spec_given && (said.dtype != kept->spec.dtype || said.numel() != kept->spec.numel())) {
       return error(StatusCode::kInvalidArgument, "{}: tensor '{}' is {}, the call says {}", name,
-                   resident->id, kept->spec.to_string(), tensor.spec.to_string());
+                   resident->id, kept->spec.to_string(), said.to_string());
     }
     tensor = *std::move(kept);
+    if (spec_given) tensor.spec = said;
     return {};
   });
 }

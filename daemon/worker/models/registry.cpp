@@ -5,6 +5,7 @@
 #include "daemon/worker/models/autoencoder_kl.h"
 #include "daemon/worker/models/clip_text.h"
 #include "daemon/worker/models/component_names.h"
+#include "daemon/worker/models/model_shapes.h"
 #include "daemon/worker/models/unet_ldm.h"
 #include "daemon/worker/models/unserved_families.h"
 

@@ -144,6 +144,27 @@ TEST_F(Sessions, AKeptTensorIsReplacedByItsBytesInTheJob) {
   EXPECT_NE(sent.host_bytes(), nullptr) << "a call under way keeps what it uses";
 }
 
+TEST_F(Sessions, AKeptTensorMayBeReadInAnotherShapeOfAsManyElements) {
+  start();
+  const TensorRef latent = tensor_of({4, 8, 8}, std::vector<float>(4 * 8 * 8, 2.5f));
+  const auto kept = core().put_tensor(caller("w", session_), latent.spec, latent.host_bytes());
+  ASSERT_TRUE(kept.ok());
+  TensorRef reference;
+  reference.place = ResidentTensor{id_of(*kept)};
+  reference.spec = {DType::kF32, {1, 4, 8, 8}};
+  auto call = submit(caller("w", session_), VaeDecodeRequest{.latent = reference});
+  ASSERT_EQ(worker_->running.size(), 1u) << call->message();
+  const auto& sent = std::get<VaeDecodeRequest>(worker_->running[0].first.request).latent;
+  EXPECT_EQ(sent.spec, reference.spec);
+  EXPECT_EQ(sent.host_bytes(), latent.host_bytes());
+  for (const std::vector<std::int64_t>& shape :
+       {std::vector<std::int64_t>{1, 4, 8, 9}, {-1, -4, 8, 8}, {1, 4, 64}}) {
+    reference.spec.shape = shape;
+    EXPECT_EQ(submit(caller("w", session_), VaeDecodeRequest{.latent = reference})->code(),
+              StatusCode::kInvalidArgument);
+  }
+}
+
 TEST_F(Sessions, AReferenceThatIsUnknownOrOfAnotherShapeIsRefused) {
   start();
   TensorRef reference;
