@@ -20,6 +20,28 @@ grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext* context, Fill&& fi
   return answer_now(context, std::forward<Fill>(fill)());
 }
 
+template <class Reply, class Response>
+void write_reply(const Reply& reply, Response* to) {
+  wire::to_wire(reply, to);
+}
+void write_reply(const LoadModelReply& reply, v1::LoadModelResponse* to) {
+  wire::to_wire(reply.model, WorkerId{}, to->mutable_model());
+}
+
+/// A job that needs no workflow; `make` reads its request out of the message.
+template <class Reply, class Response, class Make>
+grpc::ServerUnaryReactor* run_about_files(ApiContext& api, grpc::CallbackServerContext* context,
+                                          Response* response, Make&& make) {
+  auto ticket = api.gate.enter();
+  if (!ticket.ok()) return answer_now(context, ticket.status());
+  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
+  if (!caller.ok()) return answer_now(context, caller.status());
+  auto request = std::forward<Make>(make)();
+  if (!request.ok()) return answer_now(context, request.status());
+  return run_job<Reply>(api, std::move(*ticket), *caller, std::move(*request), response,
+                        [](const Reply& reply, Response* to) { write_reply(reply, to); });
+}
+
 }  // namespace
 
 grpc::ServerUnaryReactor* ModelsService::List(grpc::CallbackServerContext* context,
@@ -45,72 +67,48 @@ grpc::ServerUnaryReactor* ModelsService::List(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* ModelsService::Inspect(grpc::CallbackServerContext* context,
                                                  const v1::InspectModelRequest* request,
                                                  v1::InspectModelResponse* response) {
-  auto ticket = api_.gate.enter();
-  if (!ticket.ok()) return answer_now(context, ticket.status());
-  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
-  if (!caller.ok()) return answer_now(context, caller.status());
-  if (Status status = check_file(request->file()); !status.ok()) return answer_now(context, status);
-  return run_job<InspectModelReply>(
-      api_, std::move(*ticket), *caller, InspectModelRequest{request->file()}, response,
-      [](const InspectModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+  return run_about_files<InspectModelReply>(api_, context, response,
+                                            [&]() -> Result<InspectModelRequest> {
+                                              LUNA_RETURN_IF_ERROR(check_file(request->file()));
+                                              return InspectModelRequest{request->file()};
+                                            });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Load(grpc::CallbackServerContext* context,
                                               const v1::LoadModelRequest* message,
                                               v1::LoadModelResponse* response) {
-  auto ticket = api_.gate.enter();
-  if (!ticket.ok()) return answer_now(context, ticket.status());
-  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
-  if (!caller.ok()) return answer_now(context, caller.status());
-  auto request = wire::from_wire(taken(message));
-  if (!request.ok()) return answer_now(context, request.status());
-  return run_job<LoadModelReply>(api_, std::move(*ticket), *caller, std::move(*request), response,
-                                 [](const LoadModelReply& reply, v1::LoadModelResponse* to) {
-                                   wire::to_wire(reply.model, WorkerId{}, to->mutable_model());
-                                 });
+  return run_about_files<LoadModelReply>(api_, context, response,
+                                         [&] { return wire::from_wire(taken(message)); });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Unload(grpc::CallbackServerContext* context,
                                                 const v1::UnloadModelRequest* request,
                                                 v1::UnloadModelResponse* response) {
-  auto ticket = api_.gate.enter();
-  if (!ticket.ok()) return answer_now(context, ticket.status());
-  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
-  if (!caller.ok()) return answer_now(context, caller.status());
-  if (Status status = check_file(request->file()); !status.ok()) return answer_now(context, status);
-  UnloadModelRequest unload;
-  unload.path = request->file();
-  unload.host = request->host();
-  return run_job<UnloadModelReply>(
-      api_, std::move(*ticket), *caller, std::move(unload), response,
-      [](const UnloadModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+  return run_about_files<UnloadModelReply>(api_, context, response,
+                                           [&]() -> Result<UnloadModelRequest> {
+                                             LUNA_RETURN_IF_ERROR(check_file(request->file()));
+                                             UnloadModelRequest unload;
+                                             unload.path = request->file();
+                                             unload.host = request->host();
+                                             return unload;
+                                           });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Offload(grpc::CallbackServerContext* context,
                                                  const v1::OffloadModelRequest* message,
                                                  v1::OffloadModelResponse* response) {
-  auto ticket = api_.gate.enter();
-  if (!ticket.ok()) return answer_now(context, ticket.status());
-  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
-  if (!caller.ok()) return answer_now(context, caller.status());
-  auto request = wire::from_wire(taken(message));
-  if (!request.ok()) return answer_now(context, request.status());
-  return run_job<UnloadModelReply>(
-      api_, std::move(*ticket), *caller, std::move(*request), response,
-      [](const UnloadModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+  return run_about_files<UnloadModelReply>(api_, context, response,
+                                           [&] { return wire::from_wire(taken(message)); });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Restore(grpc::CallbackServerContext* context,
                                                  const v1::RestoreModelRequest* request,
                                                  v1::RestoreModelResponse* response) {
-  auto ticket = api_.gate.enter();
-  if (!ticket.ok()) return answer_now(context, ticket.status());
-  const auto caller = caller_of(*context, NeedsWorkflow::kNo);
-  if (!caller.ok()) return answer_now(context, caller.status());
-  if (Status status = check_file(request->file()); !status.ok()) return answer_now(context, status);
-  return run_job<RestoreModelReply>(
-      api_, std::move(*ticket), *caller, RestoreModelRequest{request->file()}, response,
-      [](const RestoreModelReply& reply, auto* to) { wire::to_wire(reply, to); });
+  return run_about_files<RestoreModelReply>(api_, context, response,
+                                            [&]() -> Result<RestoreModelRequest> {
+                                              LUNA_RETURN_IF_ERROR(check_file(request->file()));
+                                              return RestoreModelRequest{request->file()};
+                                            });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Pin(grpc::CallbackServerContext* context,
