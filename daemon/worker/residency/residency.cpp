@@ -18,6 +18,8 @@ namespace {
 
 constexpr std::size_t kMaxWaitingLoads = 1024;
 constexpr std::size_t kMaxKnownFiles = 256;
+/// How long a load that finds no room keeps the others waiting before it steps back behind them.
+constexpr std::chrono::milliseconds kTurn{20};
 
 Precision precision_of(at::ScalarType storage) {
   if (storage == at::kHalf) return Precision::kF16;
@@ -53,8 +55,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     if (ModelHandle handle = resident({*file, slot, model.precision})) {
       return done(std::move(handle));
     }
-    const Status posted = thread_->post([this, slot, model, done] { done(load(slot, model)); });
-    if (!posted.ok()) done(posted);
+    load_in_turn(slot, model, Deadline::after(options_.hold_wait), done);
   }
 
   void inspect(const std::string& path,
@@ -185,9 +186,21 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return infos;
   }
 
+  /// Loads on the loading thread, when its turn comes and there is room, or answers why not.
+  void load_in_turn(Slot slot, const ModelRef& model, Deadline until,
+                    const std::function<void(Result<ModelHandle>)>& done) {
+    const Status posted = thread_->post([this, slot, model, until, done] {
+      auto handle = load(slot, model);
+      if (!room_may_come_ || until.expired()) return done(std::move(handle));
+      load_in_turn(slot, model, until, done);
+    });
+    if (!posted.ok()) done(posted);
+  }
+
   /// On the loading thread. A file that changes while it is read is read once more, as the new one.
   Result<ModelHandle> load(Slot slot, const ModelRef& model) {
     constexpr int kAttempts = 2;
+    room_may_come_ = false;
     for (int attempt = 1;; ++attempt) {
       LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(model.path));
       const Request request{file, slot, model.precision};
@@ -293,7 +306,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     const auto settled = [&] {
       return stopping_ || table_.held_bytes() <= others || table_.pinned_bytes() > others;
     };
-    released_.wait_for(lock, options_.hold_wait, settled);
+    room_may_come_ = !released_.wait_for(lock, kTurn, settled);
     if (stopping_) {
       return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down",
                    file.path);
@@ -333,6 +346,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   bool stopping_ = false;
   ResidentTable table_;
   RestorableModels restorable_;
+  /// The loading thread's: its last load found no room, and jobs that end may leave some.
+  bool room_may_come_ = false;
   // Read by the loading thread alone, which holds the lock only to change them.
   std::map<FileIdentity, std::vector<FoundComponent>> known_files_;
   std::map<std::pair<FileIdentity, Slot>, std::string> known_hashes_;

@@ -55,7 +55,8 @@ class Residency {
   /// Never waits for a load. Where the components lie now is not known here. `done` is called when
   /// their memory is free, from a thread that frees it.
   void unload(const UnloadModelRequest& request, std::function<void(UnloadModelReply)> done);
-  /// Loads again what an unload left restorable, on the loading thread; `done` as acquire()'s.
+  /// Loads again what an unload left restorable, on the loading thread; `done` as acquire()'s, but
+  /// where there is no room now nothing is waited for.
   void restore(const RestoreModelRequest& request,
                std::function<void(Result<RestoreModelReply>)> done);
   /// The files whose components are neither evicted nor unloaded; replaces the former ones.

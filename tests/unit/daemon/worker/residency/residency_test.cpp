@@ -143,6 +143,16 @@ TEST_F(ResidencyTest, ALoadWaitsForPinnedModelsToBeLetGo) {
   EXPECT_TRUE(waiting.get().ok());
 }
 
+TEST_F(ResidencyTest, ALoadThatWaitsForRoomLetsThoseThatFitPass) {
+  open(1500);
+  ModelHandle held = get(dir_.write("a", "a"));
+  auto waiting = ask(dir_.write("b", "b"));
+  EXPECT_TRUE(ask(dir_.write("c", "c"), Precision::kBF16).get().ok()) << "half the size";
+  EXPECT_EQ(waiting.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  held.reset();
+  EXPECT_TRUE(waiting.get().ok());
+}
+
 TEST_F(ResidencyTest, WhatDoesNotFitIsRefusedWithTheNumbers) {
   open(900);
   const auto refused = ask(dir_.write("a", "a")).get();
