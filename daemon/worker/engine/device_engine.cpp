@@ -13,10 +13,14 @@ namespace luna::worker {
 namespace {
 
 constexpr std::size_t kMaxWaitingTexts = 1024;
+/// After an interactive call, how long its client's next one is to be expected.
+constexpr std::chrono::seconds kNextCallExpected{2};
 
-RowBatcher::Options batcher_options(const WorkerSettings& settings, const ComputeDevice& device,
-                                    Counters& counters, FairShare& share) {
+RowBatcher::Options batcher_options(
+    const WorkerSettings& settings, const ComputeDevice& device, Counters& counters,
+    FairShare& share, const std::chrono::steady_clock::time_point& interactive_until) {
   RowBatcher::Options options;
+  options.interactive_about = [&] { return std::chrono::steady_clock::now() < interactive_until; };
   options.max_rows = std::max(1, settings.max_rows_per_forward);
   options.activation_budget = [&device] { return device.free_bytes(); };
   options.on_activations = [&](std::uint64_t bytes) { counters.activations(bytes); };
@@ -37,7 +41,8 @@ DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
       device_(std::move(device)),
       tokenizer_(std::move(tokenizer)),
       pacer_(device_.device()),
-      rows_(batcher_options(settings_, device_, counters_, fair_share_), pacer_),
+      rows_(batcher_options(settings_, device_, counters_, fair_share_, interactive_until_),
+            pacer_),
       services_{device_.device(),
                 rows_,
                 pacer_,
@@ -125,9 +130,12 @@ void DeviceEngine::loop() {
   const c10::InferenceMode inference;
   device_.prepare_thread();
   while (!stopping_) {
-    const Deadline now_or_later =
-        has_device_work() ? Deadline::after(std::chrono::nanoseconds(0)) : next_deadline();
-    for (Inbox::Call& call : inbox_.take(now_or_later)) call();
+    const Deadline at_once = Deadline::after(std::chrono::nanoseconds(0));
+    const Deadline now_or_later = has_device_work() ? at_once : next_deadline();
+    // What a call posts in its turn is taken too: else each such step would cost it a forward.
+    for (auto calls = inbox_.take(now_or_later); !calls.empty(); calls = inbox_.take(at_once)) {
+      for (Inbox::Call& call : calls) call();
+    }
     end_expired();
     if (stopping_) break;
     if (has_device_work()) run_device_work();
@@ -218,11 +226,17 @@ void DeviceEngine::end(JobId id, Result<JobReply> result) {
   if (found == live_.end()) return;
   const std::unique_ptr<LiveJob> live = std::move(found->second);
   live_.erase(found);
+  expect_more_of(live->ticket.priority);
   live->task.reset();
   live->model.reset();
   fair_share_.leave(live->ticket.workflow);
   answer(*live, std::move(result));
   tell_if_idle();
+}
+
+void DeviceEngine::expect_more_of(Priority priority) {
+  if (priority != Priority::kInteractive) return;
+  interactive_until_ = std::chrono::steady_clock::now() + kNextCallExpected;
 }
 
 void DeviceEngine::answer(LiveJob& live, Result<JobReply> result) {

@@ -74,7 +74,9 @@ class DeviceEngine final : public Engine {
   void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
   void with_model(LiveJob& live, Slot slot, const ModelRef& model,
                   std::function<void(LiveJob&)> then);
-  /// Tokenises on the text thread and goes on with `then`.
+  Result<ClipTokenizer::Tokenized> tokenized(const std::string& text, std::size_t width);
+  /// Goes on with `then` and the tokens: at once for a short text (microseconds), which would
+  /// otherwise wait for the forward that begins meanwhile; else when the text thread has made them.
   void with_tokens(LiveJob& live, const std::string& text, std::size_t width,
                    std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then);
   void start_task(LiveJob& live, std::unique_ptr<Task> task);
@@ -86,6 +88,7 @@ class DeviceEngine final : public Engine {
   Deadline next_deadline() const;
   bool has_device_work();
   void end(JobId id, Result<JobReply> result);
+  void expect_more_of(Priority priority);
   void answer(LiveJob& live, Result<JobReply> result);
   void tell_if_idle();
   LiveJob* find(JobId id);
@@ -104,6 +107,7 @@ class DeviceEngine final : public Engine {
   std::map<JobId, std::unique_ptr<LiveJob>> live_;
   std::vector<std::function<void()>> idle_;
   FairShare fair_share_;
+  std::chrono::steady_clock::time_point interactive_until_{};
   DevicePacer pacer_;
   RowBatcher rows_;
   TaskServices services_;

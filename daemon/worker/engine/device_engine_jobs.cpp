@@ -13,6 +13,13 @@ namespace {
 
 // Of CLIP-L; asked for when no encoder of the workflow tells another.
 constexpr std::size_t kUsualWidth = 768;
+// Bytes of a prompt whose tokens take a tenth of a millisecond.
+constexpr std::size_t kShortText = 1024;
+
+/// Its vectors may have to be read from a file.
+bool names_embedding(const std::string& text) {
+  return text.find("embedding:") != std::string::npos;
+}
 
 template <class Model>
 std::shared_ptr<const Model> model_as(const ModelHandle& handle) {
@@ -39,6 +46,7 @@ void DeviceEngine::accept(Job job, JobEvents events,
   live.accepted = accepted;
   live_.emplace(id, std::move(owned));
   fair_share_.enter(live.ticket.workflow);
+  expect_more_of(live.ticket.priority);
   if (live.job.deadline.expired()) {
     return end(id,
                error(StatusCode::kDeadlineExceeded, "the job's deadline passed before it began"));
@@ -74,27 +82,32 @@ void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
                       });
 }
 
+Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text,
+                                                         std::size_t width) {
+  ClipTokenizer::Options options;
+  options.embeddings = [this,
+                        width](std::string_view name) -> std::optional<EmbeddingShelf::Vectors> {
+    auto found = embeddings_.find(name, width);
+    if (found.ok()) return std::move(found).value();
+    if (found.status().code() != StatusCode::kNotFound)
+      log::logger("engine").warn("{}", found.status().to_string());
+    return std::nullopt;
+  };
+  return torch_call("tokenising a prompt", [&] { return tokenizer_->tokenize(text, options); });
+}
+
 void DeviceEngine::with_tokens(LiveJob& live, const std::string& text, std::size_t width,
                                std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then) {
   const JobId id = live.job.id;
-  const Status posted = text_thread_->post([this, id, text, width, then = std::move(then)] {
-    ClipTokenizer::Options options;
-    options.embeddings = [this,
-                          width](std::string_view name) -> std::optional<EmbeddingShelf::Vectors> {
-      auto found = embeddings_.find(name, width);
-      if (found.ok()) return std::move(found).value();
-      if (found.status().code() != StatusCode::kNotFound)
-        log::logger("engine").warn("{}", found.status().to_string());
-      return std::nullopt;
-    };
-    auto tokens =
-        torch_call("tokenising a prompt", [&] { return tokenizer_->tokenize(text, options); });
-    inbox_.post([this, id, then, tokens = std::move(tokens)]() mutable {
-      LiveJob* const live = find(id);
-      if (!live) return;
-      if (!tokens.ok()) return end(id, tokens.status());
-      then(*live, std::move(tokens).value());
-    });
+  const auto go_on = [this, id, then = std::move(then)](Result<ClipTokenizer::Tokenized> tokens) {
+    LiveJob* const live = find(id);
+    if (!live) return;
+    if (!tokens.ok()) return end(id, tokens.status());
+    then(*live, std::move(tokens).value());
+  };
+  if (text.size() <= kShortText && !names_embedding(text)) return go_on(tokenized(text, width));
+  const Status posted = text_thread_->post([this, text, width, go_on] {
+    inbox_.post([go_on, tokens = tokenized(text, width)]() mutable { go_on(std::move(tokens)); });
   });
   if (!posted.ok()) end(id, posted);
 }
@@ -116,8 +129,7 @@ void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
     });
   };
   // Only an embedding's vectors depend on the encoder.
-  const bool names_embedding = request.text.find("embedding:") != std::string::npos;
-  if (!names_embedding || !live.job.models.slots.contains(Slot::kClipL))
+  if (!names_embedding(request.text) || !live.job.models.slots.contains(Slot::kClipL))
     return tokenize(live, kUsualWidth);
   with_model(live, Slot::kClipL, [tokenize](LiveJob& ready) {
     const auto encoder = model_as<TextEncoder>(ready.model);

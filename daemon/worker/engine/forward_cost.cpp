@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
 
 namespace luna::worker {
 namespace {
 
 constexpr double kNewest = 0.25;  // weight of the newest measurement in the running mean
 constexpr std::size_t kMaxKeys = 256;
-constexpr double kStillCheaper = 0.92;  // of a row's seconds, when a forward has twice the rows
+constexpr double kStillQuick = 1.25;  // times a forward of two rows
 
 }  // namespace
 
@@ -34,22 +35,22 @@ double ForwardCost::predict(const Key& key, int rows) const {
   return below->second.mean + share * (above->second.mean - below->second.mean);
 }
 
-int ForwardCost::worthwhile_rows(const Key& key, int max) const {
+int ForwardCost::quick_rows(const Key& key, int max) const {
   const auto known = by_key_.find(key);
   // The best of several trials: the first forward of a size prepares it, and others disturb.
-  const auto seconds_a_row = [&](int rows) -> double {
-    if (known == by_key_.end()) return 0;
+  const auto best = [&](int rows) -> std::optional<double> {
+    if (known == by_key_.end()) return std::nullopt;
     const auto entry = known->second.find(rows);
-    return entry == known->second.end() || entry->second.count < kTrials
-               ? 0
-               : entry->second.best / rows;
+    if (entry == known->second.end() || entry->second.count < kTrials) return std::nullopt;
+    return entry->second.best;
   };
   int rows = std::min(2, max);
+  const std::optional<double> shortest = best(rows);
+  if (!shortest) return rows;
   while (2 * rows <= max) {
-    const double now = seconds_a_row(rows), with_twice_as_many = seconds_a_row(2 * rows);
-    if (now == 0) return rows;
-    if (with_twice_as_many == 0) return 2 * rows;
-    if (with_twice_as_many > kStillCheaper * now) return rows;
+    const std::optional<double> seconds = best(2 * rows);
+    if (!seconds) return 2 * rows;
+    if (*seconds > kStillQuick * *shortest) return rows;
     rows *= 2;
   }
   return rows;

@@ -16,10 +16,10 @@ class ForwardCost {
   /// Seconds of a forward of `rows` rows: as measured, between two measured ones a straight line,
   /// beyond them in proportion; `rows` itself (an arbitrary unit) while nothing is known.
   double predict(const Key& key, int rows) const;
-  /// The fewest rows, `max` at most, beyond which a forward of twice as many hardly makes a row
-  /// cheaper: more only make everybody else wait for its end. Sizes from 2 on are tried out,
-  /// kTrials forwards each.
-  int worthwhile_rows(const Key& key, int max) const;
+  /// The most rows, `max` at most, whose forward takes at most a quarter longer than one of two, so
+  /// that whoever comes does not wait long for its end. Twice as many are tried out, kTrials
+  /// forwards each, as long as that holds.
+  int quick_rows(const Key& key, int max) const;
   static constexpr int kTrials = 3;
 
  private:

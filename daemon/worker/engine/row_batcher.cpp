@@ -106,9 +106,9 @@ RowBatcher::Group RowBatcher::take_group() {
   const ModelRow& head = waiting_[order.front()].row;
   const Priority urgent = urgencies[waiting_[order.front()].sink].priority;
   const ForwardCost::Key key = cost_key(head);
-  // What comes meanwhile waits for the end of a forward: bulk rows fill one only as far as it pays.
-  const int limit =
-      urgent == Priority::kBulk ? cost_.worthwhile_rows(key, row_limit(key)) : row_limit(key);
+  // What comes meanwhile waits for the end of a forward.
+  const bool quick = urgent != Priority::kInteractive && options_.interactive_about();
+  const int limit = quick ? cost_.quick_rows(key, row_limit(key)) : row_limit(key);
   const std::uint64_t budget = options_.activation_budget();
   CommonTokens tokens(head);
   std::vector<std::size_t> chosen{order.front()};

@@ -51,6 +51,9 @@ class RowBatcher {
     int max_rows = 16;
     /// Bytes that a forward's activations may take now; asked once a forward.
     std::function<std::uint64_t()> activation_budget = [] { return UINT64_MAX; };
+    /// Whether somebody at interactive priority has calls or had one lately, so that the next is to
+    /// be expected: others' forwards are short then.
+    std::function<bool()> interactive_about = [] { return false; };
     /// Told before every forward how many bytes its activations take at most.
     std::function<void(std::uint64_t bytes)> on_activations;
     /// Told of every forward that finished: rows in it by workflow.

@@ -29,26 +29,26 @@ std::vector<int> sizes(int forwards, int max, const std::function<double(int)>& 
   ForwardCost cost;
   std::vector<int> sizes;
   for (int i = 0; i < forwards; ++i) {
-    sizes.push_back(cost.worthwhile_rows(kKey, max));
+    sizes.push_back(cost.quick_rows(kKey, max));
     cost.measured(kKey, sizes.back(), seconds(sizes.back()));
   }
   return sizes;
 }
 
-TEST(ForwardCost, WhereRowsDoNotGetCheaperForwardsStayShort) {
+TEST(ForwardCost, WhereMoreRowsTakeLongerQuickForwardsHaveTwo) {
   EXPECT_THAT(sizes(8, 16, [](int rows) { return 0.1 * rows; }),
               ElementsAre(2, 2, 2, 4, 4, 4, 2, 2));
 }
 
-TEST(ForwardCost, WhereRowsGetCheaperForwardsGrowAsLongAsTheyDo) {
-  EXPECT_THAT(sizes(13, 16, [](int rows) { return 1 + 0.1 * rows; }),
+TEST(ForwardCost, WhereMoreRowsTakeHardlyLongerQuickForwardsHaveThemToo) {
+  EXPECT_THAT(sizes(13, 16, [](int rows) { return 1 + 0.01 * rows; }),
               ElementsAre(2, 2, 2, 4, 4, 4, 8, 8, 8, 16, 16, 16, 16));
-  EXPECT_EQ(sizes(20, 64, [](int rows) { return 0.5 + 0.1 * rows; }).back(), 32);
+  EXPECT_EQ(sizes(20, 64, [](int rows) { return 1 + 0.04 * rows; }).back(), 8);
 }
 
 TEST(ForwardCost, ADisturbedMeasurementDecidesNothing) {
   int call = 0;
-  EXPECT_EQ(sizes(20, 8, [&](int rows) { return (call++ % 3 == 0 ? 10 : 1) + 0.1 * rows; }).back(),
+  EXPECT_EQ(sizes(20, 8, [&](int rows) { return (call++ % 3 == 0 ? 10 : 1) + 0.01 * rows; }).back(),
             8);
 }
 

@@ -21,6 +21,7 @@ class RowBatcherTest : public testing::Test {
     RowBatcher::Options options;
     options.max_rows = max_rows;
     options.activation_budget = [budget] { return budget; };
+    options.interactive_about = [this] { return interactive_about_; };
     options.on_forward = [this](int rows, double, const std::map<std::string, int>& by_workflow) {
       reported_rows_.push_back(rows);
       last_by_workflow_ = by_workflow;
@@ -36,6 +37,7 @@ class RowBatcherTest : public testing::Test {
 
   DevicePacer pacer_{at::kCPU};
   FakeUnet unet_;
+  bool interactive_about_ = false;
   std::vector<int> reported_rows_;
   std::map<std::string, int> last_by_workflow_;
 };
@@ -164,16 +166,20 @@ TEST_F(RowBatcherTest, RowsOfLowerPriorityJoinOnlyAsFarAsTheyHardlySlowTheUrgent
   EXPECT_THAT(urgent.done, SizeIs(4));
 }
 
-TEST_F(RowBatcherTest, BulkRowsFillAForwardOnlyAsFarAsItHasShownToPay) {
+TEST_F(RowBatcherTest, WhileSomebodyInteractiveIsAboutTheOthersForwardsAreShort) {
   RowBatcher batcher = make();
-  FakeSink bulk("bulk", Priority::kBulk, 0), normal("normal", Priority::kNormal, 1);
-  for (std::size_t i = 0; i < 16; ++i) batcher.add(&bulk, i, fake_row(unet_, 1));
+  FakeSink bulk("bulk", Priority::kBulk, 0), interactive("one", Priority::kInteractive, 1);
+  for (std::size_t i = 0; i < 32; ++i) batcher.add(&bulk, i, fake_row(unet_, 1));
+  interactive_about_ = true;
   for (int i = 0; i < 4; ++i) batcher.run_next();
   EXPECT_THAT(unet_.rows_of_forwards, ElementsAre(2, 2, 2, 4))
       << "longer ones are tried one by one";
-  for (std::size_t i = 0; i < 16; ++i) batcher.add(&normal, i, fake_row(unet_, 1));
+  for (std::size_t i = 0; i < 5; ++i) batcher.add(&interactive, i, fake_row(unet_, 1));
   batcher.run_next();
-  EXPECT_EQ(unet_.rows_of_forwards.back(), 16) << "others are not held back";
+  EXPECT_THAT(interactive.done, SizeIs(5)) << "its own are not held back";
+  interactive_about_ = false;
+  batcher.run_next();
+  EXPECT_EQ(unet_.rows_of_forwards.back(), 16);
 }
 
 TEST_F(RowBatcherTest, AForwardThatDoesNotFitIsSplitUntilItDoesAndTheNextOnesStaySmaller) {
