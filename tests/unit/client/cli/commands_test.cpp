@@ -49,6 +49,24 @@ TEST_F(Commands, StatusAsJsonHoldsEverything) {
   EXPECT_EQ(object["events"].size(), 12u);
 }
 
+TEST_F(Commands, StatusShowsPoolsWithTheirRolesAndHowFarTheyMayGrow) {
+  fake_->status_info = busy_status();
+  PoolInfo pool;
+  pool.name = "image";
+  pool.roles = {Role::kVae, Role::kUnet};
+  pool.devices = {"cuda:0", "cuda:1"};
+  pool.min_workers = 2;
+  pool.max_workers = 4;
+  pool.workers = 3;
+  fake_->status_info.pools = {pool};
+  ASSERT_EQ(luna({"status"}), 0);
+  for (const char* text : {"image", "vae unet", "cuda:0 cuda:1", "3 of 2..4"}) {
+    EXPECT_TRUE(out_has(text)) << text << " in\n" << out_.str();
+  }
+  ASSERT_EQ(luna({"status", "--json"}), 0);
+  EXPECT_EQ(json_out()["pools"][0]["roles"][1], "unet");
+}
+
 TEST_F(Commands, StatusShowsQueuesLeasesAndMemoryByKind) {
   fake_->status_info = busy_status();
   fake_->status_info.queues = {{"studio", Priority::kBulk, 6, 65}};
