@@ -190,7 +190,7 @@ bool WorkerTable::hope(std::optional<Role> role) const {
   std::map<std::string, std::uint32_t> seats_taken;
   for (const auto& [id, worker] : workers_) {
     if (worker.up() && has_role(worker, role)) return true;
-    ++seats_taken[worker.info.pool];
+    if (!worker.retired) ++seats_taken[worker.info.pool];  // that seat is free in a moment
   }
   if (pools_.empty()) return workers_.empty();
   return std::ranges::any_of(pools_, [&](const auto& entry) {

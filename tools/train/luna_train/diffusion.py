@@ -29,10 +29,10 @@ def ddim(unet, conditional, unconditional, shape, steps=20, guidance=4.0, seed=0
     x = noise.to(device)
     times = torch.linspace(999, 0, steps + 1).round().long().tolist()
     context = torch.cat([conditional.expand(len(x), -1, -1), unconditional.expand(len(x), -1, -1)])
-    for now, after in zip(times[:-1], times[1:]):
-        both = unet(torch.cat([x, x]), torch.full((2 * len(x),), now, device=device), context)
+    for time, after in zip(times[:-1], times[1:]):
+        both = unet(torch.cat([x, x]), torch.full((2 * len(x),), time, device=device), context)
         told, untold = both.float().chunk(2)
         eps = untold + guidance * (told - untold)
-        clean = (x - (1 - bars[now]).sqrt() * eps) / bars[now].sqrt()
+        clean = (x - (1 - bars[time]).sqrt() * eps) / bars[time].sqrt()
         x = bars[after].sqrt() * clean + (1 - bars[after]).sqrt() * eps if after > 0 else clean
     return x

@@ -100,6 +100,18 @@ TEST_F(Pools, ARetiredWorkerGetsNothingMoreAndIsForgotten) {
   EXPECT_THAT(core().status().workers, SizeIs(2));
 }
 
+TEST_F(Pools, ACallThatComesWhileTheLastWorkerIsStoppedForIdlenessWaitsForTheNextOne) {
+  EXPECT_TRUE(core().retire_worker(WorkerId{1}));
+  auto call = encode();
+  EXPECT_FALSE(call->done()) << call->message();
+  core().worker_gone(WorkerId{1}, {WorkerEnd::Kind::kAsked, "exited with 0"});
+  core().worker_given_up(WorkerId{1});
+  EXPECT_FALSE(call->done()) << call->message();
+  EXPECT_TRUE(core().pool_load("text").workers.empty());
+  EXPECT_EQ(core().pool_load("text").waiting, 1u);
+  EXPECT_THAT(add_worker(3, "text")->running, SizeIs(1));
+}
+
 TEST_F(Pools, AWorkerWithACallIsNotRetired) {
   auto call = encode();
   EXPECT_FALSE(core().retire_worker(WorkerId{1}));
