@@ -36,6 +36,7 @@ struct Config {
     std::uint32_t scale_up_jobs = 8;
     std::uint32_t scale_up_wait_ms = 1000;
     std::uint32_t scale_down_idle_seconds = 300;
+    std::uint32_t spare_workers = 1;     ///< processes that stand by for workers that die
     std::uint32_t start_timeout_ms = 0;  ///< 0: that of [supervision]
     std::uint32_t crash_loop_limit = 0;  ///< 0: that of [supervision]
     std::uint32_t threads = 0;
@@ -75,7 +76,7 @@ struct Config {
     std::uint32_t sessions = 1024;
     std::uint64_t resident_bytes_per_session = 4ull << 30;
     std::uint32_t default_ttl_seconds = 3600;
-    std::uint32_t max_attempts = 3;
+    std::uint32_t max_reruns = 3;
     std::uint32_t pinned_files = 256;
   } limits;
   struct Metrics {

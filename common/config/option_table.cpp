@@ -53,6 +53,7 @@ const std::vector<Option<Config::Pool>>& pool_options() {
       {.name = "scale_up_jobs", .field = &S::scale_up_jobs, .min = 1, .max = kMillion},
       {.name = "scale_up_wait_ms", .field = &S::scale_up_wait_ms, .max = kHourMs},
       {.name = "scale_down_idle_seconds", .field = &S::scale_down_idle_seconds, .max = 30 * kDay},
+      {.name = "spare_workers", .field = &S::spare_workers, .max = 16},
       {.name = "start_timeout_ms", .field = &S::start_timeout_ms, .max = kHourMs},
       {.name = "crash_loop_limit", .field = &S::crash_loop_limit, .max = 1000},
       {.name = "threads", .field = &S::threads, .max = 1024},
@@ -113,7 +114,7 @@ const std::vector<Option<Config::Limits>>& limits_options() {
        .field = &S::default_ttl_seconds,
        .min = 1,
        .max = 365 * kDay},
-      {.name = "max_attempts", .field = &S::max_attempts, .min = 1, .max = 100},
+      {.name = "max_reruns", .field = &S::max_reruns, .max = 100},
       {.name = "pinned_files", .field = &S::pinned_files, .max = 65536},
   };
   return kOptions;

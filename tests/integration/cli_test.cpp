@@ -181,7 +181,7 @@ TEST_F(CommandLine, WithoutADaemonAPrivateOneIsStartedAndCanBeFound) {
   {
     std::ofstream out(config);
     out << "[server]\nlisten = \"\"\n[models]\nroots = [\"" << folder_->models().string()
-        << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\n";
+        << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\n[[pool]]\nspare_workers = 0\n";
   }
   const std::vector<std::string> environment = {"XDG_RUNTIME_DIR=" + runtime.string(),
                                                 "LUNA_CONFIG=" + config};

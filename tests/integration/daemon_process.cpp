@@ -199,7 +199,16 @@ StatusInfo DaemonProcess::status() const {
   return status.ok() ? std::move(status).value() : StatusInfo();
 }
 
-std::vector<pid_t> DaemonProcess::worker_pids() const { return children_of(pid_); }
+std::vector<pid_t> DaemonProcess::worker_pids() const {
+  std::vector<pid_t> pids;
+  for (const WorkerInfo& worker : status().workers) {
+    if (worker.pid > 0) pids.push_back(static_cast<pid_t>(worker.pid));
+  }
+  std::ranges::sort(pids);
+  return pids;
+}
+
+std::vector<pid_t> DaemonProcess::child_pids() const { return children_of(pid_); }
 
 void DaemonProcess::send(int signal) { kill(pid_, signal); }
 

@@ -57,8 +57,10 @@ class DaemonProcess {
 
   std::unique_ptr<client::GrpcClient> connect(const std::string& address = "") const;
   StatusInfo status() const;
-  /// Processes that the daemon started and that live.
+  /// Of the workers that its status names, in rising order.
   std::vector<pid_t> worker_pids() const;
+  /// Of all processes that it started and that live: workers and spare ones.
+  std::vector<pid_t> child_pids() const;
 
   void send(int signal);
   /// Exit code, or 128 + signal; fails the test when it has not ended in time.

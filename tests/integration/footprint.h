@@ -17,6 +17,9 @@ struct Footprint {
 };
 Footprint footprint(const DaemonProcess& daemon);
 
+/// A pool's first lines: a spare process that comes after a second would change the others' shares.
+inline const std::string kNoSpares = "[[pool]]\nspare_workers = 0\n";
+
 /// "1234 KiB, process 12: 34 descriptors", for messages.
 std::string in_words(const Footprint& footprint);
 

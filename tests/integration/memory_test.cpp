@@ -21,7 +21,7 @@ Status make_picture(Workflow& workflow, std::uint64_t seed) {
 
 /// Memory of a fresh daemon after `clients` of them have made pictures at the same time.
 std::uint64_t pss_with(const ModelFolder& folder, int clients) {
-  auto daemon = DaemonProcess::start(folder.path());
+  auto daemon = DaemonProcess::start(folder.path(), {.extra_toml = kNoSpares});
   std::vector<std::unique_ptr<client::GrpcClient>> connections;
   std::vector<Workflow> workflows;
   for (int i = 0; i < clients; ++i) {
@@ -75,7 +75,7 @@ TEST(Memory, TwentyModelsThatTakeTurnsInABudgetForFiveLeaveNothingBehind) {
   const std::uint64_t budget_mib = (kBudgetModels * model_bytes + text_bytes) / (1 << 20) + 1;
   const std::string budget = std::to_string(budget_mib);
   auto daemon = DaemonProcess::start(
-      folder.path(), {.extra_toml = "[[pool]]\nmemory_budget_mib = " + budget +
+      folder.path(), {.extra_toml = kNoSpares + "memory_budget_mib = " + budget +
                                     "\n[memory]\nhost_copies_mib = " + budget + "\n"});
   auto client = daemon->connect();
   ASSERT_TRUE(client);

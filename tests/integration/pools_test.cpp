@@ -73,7 +73,7 @@ TEST(PoolsOfRoles, AWorkerThatNobodyNeedsEndsAndComesBackWithoutReadingFiles) {
   ASSERT_TRUE(before.ok()) << before.status().to_string() << daemon->log();
 
   EXPECT_TRUE(wait_until([&] { return daemon->status().workers.empty(); })) << daemon->log();
-  EXPECT_TRUE(wait_until([&] { return daemon->worker_pids().empty(); }));
+  EXPECT_TRUE(wait_until([&] { return daemon->child_pids().empty(); }));
   const auto after = sampled(workflow);
   ASSERT_TRUE(after.ok()) << after.status().to_string() << daemon->log();
   EXPECT_EQ(relative_error(*after, *before), 0.0);

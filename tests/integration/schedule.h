@@ -10,8 +10,8 @@ namespace luna::support {
 inline constexpr int kScheduleClients = 3, kScheduleWorkflows = 3, kScheduleCheckpoints = 3;
 inline constexpr int kScheduleSeeds = 2;
 inline constexpr int kShortRun = 3, kLongRun = 30;  ///< steps
-/// Kills in one schedule: a call survives so many, one more may end it (max_attempts).
-inline constexpr int kMostKills = 2;
+/// Kills in one schedule: a call survives so many, one more may end it (max_reruns).
+inline constexpr int kMostKills = 3;
 
 /// One thing that happens in a schedule.
 struct ScheduleStep {

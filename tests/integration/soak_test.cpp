@@ -67,7 +67,7 @@ TEST(Soak, ManySmallCallsLeaveMemoryAndDescriptorsAsTheyWere) {
   const int warm_up = calls / 4;
   ModelFolder folder;
   folder.add_checkpoint("tiny.safetensors", 1);
-  auto daemon = DaemonProcess::start(folder.path());
+  auto daemon = DaemonProcess::start(folder.path(), {.extra_toml = kNoSpares});
   auto client = daemon->connect();
   ASSERT_TRUE(client);
   Workflow workflow = register_workflow(*client, "soak", "tiny.safetensors");

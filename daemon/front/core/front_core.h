@@ -50,7 +50,7 @@ class FrontCore {
   /// here (NOT_FOUND, PERMISSION_DENIED); with `keep`, tensors of the reply become resident ones of
   /// the session. A refusal (RESOURCE_EXHAUSTED with a retry hint, unknown workflow, draining,
   /// deadline in the past, invalid shapes, a request that has ended two workers) comes through
-  /// on_done too. Run again when a worker dies, three attempts in all.
+  /// on_done too. Run again when a worker dies, [limits] max_reruns times at most.
   JobId submit(const Caller& caller, JobRequest request, JobEvents events);
   /// Harmless for a job that is done.
   void cancel(JobId job);

@@ -21,6 +21,11 @@ std::optional<HostWeights> HostShelf::find(const ComponentSource& source) {
   return copy.weights;
 }
 
+bool HostShelf::holds(const std::string& path) const {
+  const auto known = sources_.lower_bound(ComponentSource{FileIdentity{.path = path}, Slot{}});
+  return known != sources_.end() && known->first.file.path == path;
+}
+
 Status HostShelf::keep(const ComponentSource& source, HostWeights weights) {
   LUNA_RETURN_IF_ERROR(weights.validate());
   if (size_of(weights) > budget_) {

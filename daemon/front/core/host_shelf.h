@@ -28,6 +28,8 @@ class HostShelf {
   /// what is pinned.
   Status keep(const ComponentSource& source, HostWeights weights);
 
+  /// Whether there is a copy of anything that was read from this path.
+  bool holds(const std::string& path) const;
   /// Whether there is a copy of this content.
   bool has(const std::string& content_hash) const { return copies_.contains(content_hash); }
   /// Forgets what was read from this path, and of it only `slot` when that is given; content that

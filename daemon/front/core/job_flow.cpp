@@ -1,5 +1,6 @@
 #include "daemon/front/core/job_flow.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "daemon/front/core/request_tensors.h"
@@ -239,7 +240,10 @@ void JobFlow::dispatch(Deferred& after) {
   dispatch_suspect(after);
   std::set<std::optional<Role>> full;
   while (JobRecord* record = state_->jobs.next_queued(full)) {
-    if (const auto worker = state_->workers.choose(record->files, record->role)) {
+    const bool at_hand = std::ranges::all_of(
+        record->files, [&](const std::string& file) { return state_->host_shelf.holds(file); });
+    if (const auto worker =
+            state_->workers.choose({record->files, record->role, at_hand}, state_->clock())) {
       start(*record, *worker, after);
     } else {
       full.insert(record->role);
@@ -322,7 +326,7 @@ void JobFlow::on_unavailable(JobRecord& record, const Status& why, Deferred& aft
   } else {
     state_->jobs.to_orphans(record);
     if (reached_it) return;
-    ++record.forgiven;
+    ++record.not_begun;
     run_again(record, why.message(), after);
   }
 }
@@ -341,10 +345,10 @@ void JobFlow::run_again(JobRecord& record, const std::string& why, Deferred& aft
            error(StatusCode::kDeadlineExceeded,
                  "the deadline passed while a worker was being replaced"),
            after);
-  } else if (record.attempts() >= state_->config->limits.max_attempts) {
+  } else if (record.deaths() > state_->config->limits.max_reruns) {
     finish(id,
            error(StatusCode::kUnavailable, "{} workers died under this call; the last one: {}",
-                 record.attempts(), why),
+                 record.deaths(), why),
            after);
   } else {
     state_->jobs.to_queue(record);

@@ -35,14 +35,14 @@ struct JobRecord {
   bool orphaned = false;  ///< its worker answered UNAVAILABLE, and why is not known yet
   bool sent = false;      ///< the port has it, so that a cancel can follow
   bool cancel_requested = false;
-  std::uint32_t runs = 0;      ///< how often it was given to a worker
-  std::uint32_t forgiven = 0;  ///< of these, the ones that count as no attempt of its own
-  bool pardoned = false;       ///< a death among others was forgiven, as it is once
-  bool suspect = false;        ///< a worker died under it: it runs alone
-  std::string fingerprint;     ///< "" as long as nobody had to ask
-  int last_step = 0;           ///< progress that the client has seen; a re-run repeats none of it
+  std::uint32_t runs = 0;       ///< how often it was given to a worker
+  std::uint32_t not_begun = 0;  ///< of these, the ones that reached no worker
+  bool suspect = false;         ///< a worker died under it: it runs alone
+  std::string fingerprint;      ///< "" as long as nobody had to ask
+  int last_step = 0;            ///< progress that the client has seen; a re-run repeats none of it
 
-  std::uint32_t attempts() const { return runs - forgiven; }
+  /// Workers that died under it.
+  std::uint32_t deaths() const { return runs - not_begun; }
 };
 
 /// All unfinished jobs, and the order in which those that wait get a worker: priority first, then

@@ -13,7 +13,7 @@ bool JobFlow::worker_gone(WorkerId id, const WorkerEnd& end) {
   {
     std::lock_guard lock(state_->mutex);
     orphans = state_->workers.take_orphans(id);
-    state_->workers.gone(id, end, state_->draining);
+    state_->workers.gone(id, end, state_->draining, state_->clock());
     state_->events.add(fmt::format("worker {} is gone: {}{}", id.value, end.in_words(),
                                    orphans.empty()
                                        ? ""
@@ -60,8 +60,6 @@ bool JobFlow::judge(const std::vector<Victim>& victims, const WorkerEnd& end, De
     if (!record || !record->orphaned) continue;
     record->fingerprint = victim.fingerprint;
     if (guilty.contains(victim.fingerprint)) continue;
-    // What happened among others says nothing of this one yet: the first time is no attempt of its.
-    if (!alone && !std::exchange(record->pardoned, true)) ++record->forgiven;
     if (search) record->suspect = true;
   }
   for (const std::string& fingerprint : guilty) convict(fingerprint, after);

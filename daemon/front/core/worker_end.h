@@ -16,7 +16,8 @@ struct WorkerEnd {
     kAsked,        ///< drained, or ended with the daemon
   };
   Kind kind = Kind::kCrash;
-  std::string how;  ///< "killed by signal 11 (Segmentation fault)"
+  std::string how;                ///< "killed by signal 11 (Segmentation fault)"
+  bool replaced_at_once = false;  ///< another process stands by in its place, ready in a moment
 
   /// By a fault of its own: twice under one request, and that request is refused.
   bool is_fault() const { return kind == Kind::kCrash || kind == Kind::kOutOfMemory; }

@@ -55,6 +55,7 @@ void WorkerTable::ready(std::shared_ptr<WorkerPort> port, std::string device, Ti
   worker.info.device = std::move(device);
   worker.port = std::move(port);
   worker.routable = true;
+  worker.expected_until = {};
   ++worker.life;
   worker.jobs = 0;
   worker.heard = worker.idle_since = now;
@@ -69,7 +70,7 @@ bool WorkerTable::report(WorkerId id, WorkerReport report, TimePoint now) {
   return true;
 }
 
-void WorkerTable::gone(WorkerId id, const WorkerEnd& end, bool stopping) {
+void WorkerTable::gone(WorkerId id, const WorkerEnd& end, bool stopping, TimePoint now) {
   Worker& worker = workers_[id];
   worker.info.id = id;
   worker.info.state = stopping || end.kind == WorkerEnd::Kind::kAsked ? "stopping" : "restarting";
@@ -78,7 +79,9 @@ void WorkerTable::gone(WorkerId id, const WorkerEnd& end, bool stopping) {
   worker.info.report = {};
   worker.port = nullptr;
   worker.routable = false;
+  worker.jobs = 0;
   worker.files.clear();
+  worker.expected_until = end.replaced_at_once ? now + kExpected : TimePoint();
   if (isolated_ == id) isolated_.reset();
   last_exit_ = worker.info.last_exit;
 }
@@ -89,6 +92,7 @@ void WorkerTable::given_up(WorkerId id, bool stopping) {
     workers_.erase(id);
     return;
   }
+  worker.expected_until = {};
   std::string& state = worker.info.state;
   if (state != "stopping") state = stopping ? "stopping" : "failed";
 }
@@ -126,20 +130,23 @@ bool WorkerTable::has_all(const Worker& worker, const std::vector<std::string>& 
   });
 }
 
-std::optional<WorkerId> WorkerTable::choose(const std::vector<std::string>& files,
-                                            std::optional<Role> role) const {
-  std::optional<WorkerId> best;
-  std::uint32_t best_cost = 0;
+std::optional<WorkerId> WorkerTable::choose(const Wish& wish, TimePoint now) const {
+  const Worker* best = nullptr;
+  std::tuple<std::uint32_t, bool> best_cost;
+  // Half a job decides between a lead that is allowed and the next one.
+  const std::uint32_t loading = 2 * (wish.at_hand ? kPreferenceAtHand : kPreference) + 1;
   for (const auto& [id, worker] : workers_) {
-    if (!worker.routable || worker.jobs >= kJobsPerWorker || isolated_ == id) continue;
-    if (!has_role(worker, role)) continue;
-    const std::uint32_t cost = worker.jobs + (has_all(worker, files) ? 0 : kPreference + 1);
-    if (!best || cost < best_cost) {
-      best = id;
-      best_cost = cost;
-    }
+    const bool expected = now < worker.expected_until;
+    if (!worker.routable && !expected) continue;
+    if (worker.jobs >= kJobsPerWorker || isolated_ == id || !has_role(worker, wish.role)) continue;
+    const std::tuple cost(2 * worker.jobs + (has_all(worker, wish.files) ? 0 : loading),
+                          !worker.routable);
+    if (best && cost >= best_cost) continue;
+    best = &worker;
+    best_cost = cost;
   }
-  return best;
+  if (!best || !best->routable) return std::nullopt;
+  return best->info.id;
 }
 
 std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& files,

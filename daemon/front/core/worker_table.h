@@ -29,8 +29,10 @@ class WorkerTable {
   void ready(std::shared_ptr<WorkerPort> port, std::string device, TimePoint now);
   /// False for a worker that is not known.
   bool report(WorkerId id, WorkerReport report, TimePoint now);
-  /// Its end is known. It may be started again, until given_up().
-  void gone(WorkerId id, const WorkerEnd& end, bool stopping);
+  /// Its end is known. It may be started again, until given_up(). One that is replaced at once is
+  /// expected back for kExpected.
+  void gone(WorkerId id, const WorkerEnd& end, bool stopping, TimePoint now);
+  static constexpr std::chrono::milliseconds kExpected{1000};
   /// It stays down; one that was retired is forgotten.
   void given_up(WorkerId id, bool stopping);
   /// It gets no job from now on. False, and nothing changes, when it has some, runs a suspect, or
@@ -44,12 +46,19 @@ class WorkerTable {
   /// The jobs that orphan() kept; none are left.
   Jobs take_orphans(WorkerId id);
 
-  /// The ready worker of this role (nullopt: of any) with the least to do; one that has the job's
-  /// files loaded, or was given them, wins while its lead in jobs is at most kPreference. nullopt
-  /// when every worker is full or none is ready. Never the isolated one.
-  std::optional<WorkerId> choose(const std::vector<std::string>& files,
-                                 std::optional<Role> role) const;
+  /// What a job asks of its worker.
+  struct Wish {
+    const std::vector<std::string>& files;
+    std::optional<Role> role;  ///< nullopt: any will do
+    bool at_hand = false;      ///< host copies of the files are there: no worker would read them
+  };
+  /// The ready worker of the role with the least to do; one that has the job's files loaded, or was
+  /// given them, wins while it has at most kPreference jobs more, or kPreferenceAtHand. nullopt
+  /// when every worker is full, none is ready, or the best is one that is expected back: the job
+  /// shall wait for it. Never the isolated one.
+  std::optional<WorkerId> choose(const Wish& wish, TimePoint now) const;
   static constexpr std::uint32_t kPreference = 4;
+  static constexpr std::uint32_t kPreferenceAtHand = 1;
 
   /// A worker for a job that must run alone: an empty one, best with its files, which gets nothing
   /// else until end_isolation(). nullopt when none is empty: the one with the least to do is kept
@@ -95,6 +104,7 @@ class WorkerTable {
     Jobs orphans;
     std::set<std::string> files;  ///< given to it since it started
     TimePoint heard, idle_since;
+    TimePoint expected_until;  ///< another process takes its place before that
 
     bool up() const;  ///< ready, starting or restarting
   };

@@ -140,6 +140,10 @@ ChildProcess::~ChildProcess() {
   if (!std::exchange(ending_->reaped, true)) ::waitpid(pid_, nullptr, 0);
 }
 
+void ChildProcess::tell_end_to(std::function<void(ProcessEnd)> on_end) {
+  ending_->on_end = std::move(on_end);
+}
+
 void ChildProcess::signal(int number) {
   if (!ending_->reaped) ::kill(pid_, number);
 }

@@ -36,8 +36,8 @@ class ChildProcess {
     std::vector<std::string> environment;  ///< "NAME=value", over this process's own
     int control_fd = -1;                   ///< stays the caller's; the child has it as kControlFd
   };
-  /// `on_end` is called once, on `io`. UNAVAILABLE when the process cannot be started, with the
-  /// reason.
+  /// `on_end` is called once, on `io`, never before this returns. UNAVAILABLE when the process
+  /// cannot be started, with the reason.
   static Result<std::unique_ptr<ChildProcess>> start(boost::asio::io_context& io,
                                                      const Command& command,
                                                      std::function<void(ProcessEnd)> on_end);
@@ -46,6 +46,9 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
 
   int pid() const { return pid_; }
+  /// From now on the end is told to `on_end` instead; for a process that passes from one owner to
+  /// the next before it has ended.
+  void tell_end_to(std::function<void(ProcessEnd)> on_end);
   /// Harmless when it has ended.
   void signal(int number);
 

@@ -1,13 +1,9 @@
 #include "daemon/front/supervisor/supervised_worker.h"
 
-#include <cerrno>
-#include <cstring>
 #include <utility>
 
 #include <signal.h>
-#include <sys/socket.h>
 
-#include "common/base/unique_fd.h"
 #include "common/log/log.h"
 #include "daemon/front/supervisor/end_kind.h"
 
@@ -59,24 +55,14 @@ void SupervisedWorker::start() {
 }
 
 Status SupervisedWorker::spawn() {
-  int pair[2] = {-1, -1};
-  if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-    return error(StatusCode::kUnavailable, "no socket pair: {}", std::strerror(errno));
-  }
-  UniqueFd ours(pair[0]);
-  const UniqueFd theirs(pair[1]);
   const auto self = weak_from_this();
   const std::uint64_t life = life_;
-  ChildProcess::Command command;
-  command.program = setup_.program;
-  command.arguments = {"--control-fd", std::to_string(ChildProcess::kControlFd)};
-  // Threads that spin while they wait starve the other workers' (docs/architecture.md, 2).
-  command.environment = {"OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=0",
-                         fmt::format("OMP_NUM_THREADS={}", setup_.placement.settings.threads)};
-  command.control_fd = theirs.get();
-  LUNA_ASSIGN_OR_RETURN(process_, ChildProcess::start(io_, command, [self, life](ProcessEnd end) {
-                          if (const auto worker = self.lock()) worker->on_process_end(life, end);
-                        }));
+  LUNA_ASSIGN_OR_RETURN(
+      StartedWorker started,
+      setup_.processes->take(setup_.placement.settings.threads, [self, life](ProcessEnd end) {
+        if (const auto worker = self.lock()) worker->on_process_end(life, end);
+      }));
+  process_ = std::move(started.process);
   ipc::WorkerLink::Handlers handlers;
   handlers.on_ready = [self, life](const Status& status, std::string device) {
     if (const auto worker = self.lock()) worker->on_ready(life, status, std::move(device));
@@ -99,8 +85,8 @@ Status SupervisedWorker::spawn() {
     if (const auto worker = self.lock()) worker->on_link_closed(life, why);
   };
   link_open_ = true;
-  link_ = ipc::WorkerLink::adopt(io_, ours.release(), setup_.id, setup_.placement.settings,
-                                 std::move(handlers));
+  link_ = ipc::WorkerLink::adopt(io_, started.control.release(), setup_.id,
+                                 setup_.placement.settings, std::move(handlers));
   return {};
 }
 
@@ -203,16 +189,18 @@ void SupervisedWorker::end_life_when_all_gone() {
                                .out_of_memory = oom_->killed_lately(SteadyClock::now())}));
 }
 
-void SupervisedWorker::after_death(const WorkerEnd& end) {
+void SupervisedWorker::after_death(WorkerEnd end) {
   state_ = State::kDown;
+  const auto now = SteadyClock::now();
+  end.replaced_at_once = !stopping_ && RestartPolicy::at_once(now, ready_since_, end.kind) &&
+                         setup_.processes->has_spare(setup_.placement.settings.threads);
   const bool by_a_request = core_.worker_gone(setup_.id, end);
   if (stopping_) {
     core_.worker_given_up(setup_.id);
     finish();
     return;
   }
-  std::optional<milliseconds> pause =
-      policy_.after({SteadyClock::now(), ready_since_, end.kind, by_a_request});
+  std::optional<milliseconds> pause = policy_.after({now, ready_since_, end.kind, by_a_request});
   if (for_good_) pause.reset();
   log::logger("supervisor")
       .warn("{} is gone: {}; {}", log::field(setup_.id), end.in_words(),

@@ -9,9 +9,9 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "daemon/front/core/front_core.h"
-#include "daemon/front/supervisor/child_process.h"
 #include "daemon/front/supervisor/oom_watch.h"
 #include "daemon/front/supervisor/placement.h"
+#include "daemon/front/supervisor/process_reserve.h"
 #include "daemon/front/supervisor/restart_policy.h"
 #include "daemon/ipc/session/worker_link.h"
 
@@ -30,7 +30,7 @@ class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
     WorkerId id;
     Placement placement;
     Config::Supervision config;
-    std::string program;
+    std::shared_ptr<ProcessReserve> processes;
     PortFactory make_port;
     std::function<void()> on_stopped;  ///< once, after stop() or kill(): nothing is left of it
   };
@@ -41,6 +41,7 @@ class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
   void stop(Deadline deadline);
   /// At once.
   void kill();
+  bool ready() const { return state_ == State::kReady; }
   bool stopped() const { return state_ == State::kStopped; }
 
  private:
@@ -57,7 +58,7 @@ class SupervisedWorker : public std::enable_shared_from_this<SupervisedWorker> {
   /// After `wait` something else must have happened, else the process is put down: it hangs.
   void expect_within(std::chrono::milliseconds wait, std::string complaint);
   void end_life_when_all_gone();
-  void after_death(const WorkerEnd& end);
+  void after_death(WorkerEnd end);
   void finish();
 
   boost::asio::io_context& io_;

@@ -31,7 +31,12 @@ PoolInfo describe(const Config::Pool& config, const std::vector<Placement>& seat
 }  // namespace
 
 WorkerPool::WorkerPool(boost::asio::io_context& io, FrontCore& core, Setup setup)
-    : io_(io), core_(core), setup_(std::move(setup)), rule_(setup_.config) {
+    : io_(io),
+      core_(core),
+      setup_(std::move(setup)),
+      rule_(setup_.config),
+      processes_(std::make_shared<ProcessReserve>(
+          io, ProcessReserve::Setup{setup_.program, setup_.config.spare_workers})) {
   core_.describe_pool(describe(setup_.config, setup_.seats));
   for (Placement& placement : setup_.seats) seats_.push_back({std::move(placement), {}, nullptr});
 }
@@ -47,7 +52,7 @@ void WorkerPool::occupy(Seat& seat) {
   SupervisedWorker::Setup worker{.id = seat.id,
                                  .placement = seat.placement,
                                  .config = setup_.supervision,
-                                 .program = setup_.program,
+                                 .processes = processes_,
                                  .make_port = setup_.make_port,
                                  .on_stopped = setup_.on_stopped};
   seat.worker = std::make_shared<SupervisedWorker>(io_, core_, std::move(worker));
@@ -77,6 +82,7 @@ void WorkerPool::scale(TimePoint now) {
   for (Seat& seat : seats_) {
     if (seat.worker && seat.worker->stopped()) seat.worker.reset();
   }
+  keep_spares(now);
   PoolLoad load = core_.pool_load(setup_.config.name);
   if (rule_.wants_more(load, now)) {
     if (Seat* seat = emptiest()) occupy(*seat);
@@ -95,8 +101,18 @@ void WorkerPool::scale(TimePoint now) {
   seat->worker->stop(Deadline::after(kIdleStopTime));
 }
 
+void WorkerPool::keep_spares(TimePoint now) {
+  if (std::ranges::none_of(seats_, [](const Seat& seat) { return seat.worker != nullptr; })) {
+    processes_->clear();
+  }
+  const auto ready = std::ranges::find_if(
+      seats_, [](const Seat& seat) { return seat.worker && seat.worker->ready(); });
+  if (ready != seats_.end()) processes_->fill(ready->placement.settings.threads, now);
+}
+
 void WorkerPool::stop(Deadline deadline) {
   stopping_ = true;
+  processes_->clear();
   for (const Seat& seat : seats_) {
     if (seat.worker) seat.worker->stop(deadline);
   }
@@ -104,6 +120,7 @@ void WorkerPool::stop(Deadline deadline) {
 
 void WorkerPool::kill() {
   stopping_ = true;
+  processes_->clear();
   for (const Seat& seat : seats_) {
     if (seat.worker) seat.worker->kill();
   }

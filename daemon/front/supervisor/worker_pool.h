@@ -20,7 +20,7 @@ class WorkerPool {
     Config::Pool config;
     Config::Supervision supervision;  ///< with the pool's own limits in place
     std::vector<Placement> seats;     ///< of this pool, device by device
-    std::string program;
+    std::string program;              ///< of its workers
     PortFactory make_port;
     std::function<WorkerId()> next_id;
     std::function<void()> on_stopped;  ///< whenever a worker has ended for good
@@ -41,6 +41,8 @@ class WorkerPool {
     std::shared_ptr<SupervisedWorker> worker;  ///< nullptr: empty
   };
   void occupy(Seat& seat);
+  /// Spare processes stand by while some worker is ready, and end with the last one.
+  void keep_spares(TimePoint now);
   std::size_t occupied(const std::string& device) const;
   Seat* emptiest();
 
@@ -48,6 +50,7 @@ class WorkerPool {
   FrontCore& core_;
   Setup setup_;
   ScalingRule rule_;
+  std::shared_ptr<ProcessReserve> processes_;
   std::vector<Seat> seats_;
   bool stopping_ = false;
 };

@@ -127,6 +127,7 @@ class FrontLinkOverSocket final : public FrontLink,
 
 std::shared_ptr<FrontLink> FrontLink::adopt(boost::asio::io_context& io, int fd, Handlers handlers,
                                             LinkOptions options) {
+  options.handshake_timeout = {};
   auto link = std::make_shared<FrontLinkOverSocket>(MessageChannel::adopt(io, fd, options),
                                                     std::move(handlers));
   link->start();

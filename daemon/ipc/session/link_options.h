@@ -12,8 +12,8 @@ namespace luna::ipc {
 struct LinkOptions {
   /// Bytes that may wait for a peer that does not read; beyond them the link closes.
   std::size_t max_queued_bytes = std::size_t{256} << 20;
-  /// How long the peer may take to say hello or welcome. A worker says hello before it touches its
-  /// device.
+  /// How long a worker may take to say hello, which it does before it touches its device. A worker
+  /// waits for its welcome for as long as its front lives: it may be a spare one. 0: for ever.
   std::chrono::milliseconds handshake_timeout{60000};
   /// How long a cancelled job may still wait for the worker's word before it is answered without
   /// it.

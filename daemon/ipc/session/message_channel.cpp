@@ -20,7 +20,7 @@ std::shared_ptr<MessageChannel> MessageChannel::adopt(boost::asio::io_context& i
 
 void MessageChannel::start(Handlers handlers) {
   boost::asio::post(executor(), [self = shared_from_this()] {
-    if (self->heard_) return;
+    if (self->heard_ || self->options_.handshake_timeout.count() == 0) return;
     self->handshake_timer_.expires_after(self->options_.handshake_timeout);
     self->handshake_timer_.async_wait(
         [weak = self->weak_from_this()](boost::system::error_code failure) {

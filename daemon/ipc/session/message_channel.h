@@ -12,7 +12,7 @@ namespace luna::ipc {
 
 /// The protocol's messages over one socket, and the part of the handshake that both ends share: the
 /// peer must speak this protocol version, and must say its first message within the handshake
-/// timeout.
+/// timeout, if there is one.
 class MessageChannel : public std::enable_shared_from_this<MessageChannel> {
  public:
   struct Handlers {

@@ -214,6 +214,28 @@ TEST(RogueFront, AWorkersResultTooLargeForAFrameEndsTheJobWithAnError) {
   EXPECT_EQ(front.receive(kSoon).status().code(), StatusCode::kUnavailable);
 }
 
+TEST(RogueFront, AWorkerWaitsForItsWelcomeForAsLongAsItsFrontLives) {
+  auto [front_end, worker_end] = *socket_pair();
+  FrameChannel front(std::move(front_end), kProtocolVersion);
+  IoThread io;
+  Arrival<Status> closed;
+  Arrival<bool> welcomed;
+  LinkOptions options;
+  options.handshake_timeout = std::chrono::milliseconds(1);
+  const auto link = FrontLink::adopt(
+      io.context(), worker_end.release(),
+      {[&](WorkerId, const WorkerSettings&) { welcomed.set(true); }, nullptr, nullptr, nullptr,
+       nullptr, [&](const Status& status) { closed.set(status); }},
+      options);
+  ASSERT_TRUE(front.receive(kSoon).ok()) << "hello";
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const EncodedMessage welcome = encode(FrontToWorkerWelcome{kProtocolVersion, WorkerId{1}, {}});
+  ASSERT_TRUE(front.send(static_cast<std::uint8_t>(welcome.body[0]), welcome.body, {}, kSoon).ok());
+  EXPECT_TRUE(welcomed.get());
+  link->close_when_flushed();
+  EXPECT_TRUE(closed.get().ok());
+}
+
 TEST(RogueFront, AFrontThatDoesNotReadLosesTheLink) {
   auto [front_end, worker_end] = *socket_pair();
   IoThread io;

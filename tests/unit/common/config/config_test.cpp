@@ -41,7 +41,7 @@ TEST(Config, WhatIsPrintedReadsBackToTheSame) {
   Config config;
   config.server.listen = "a\"b\\c\n";
   config.models.roots = {"/x", "/y z"};
-  config.limits.max_attempts = 7;
+  config.limits.max_reruns = 7;
   config.pools.push_back({.name = "two", .devices = {"cpu", "cuda:3"}});
   const Result<Config> again = parse_config(to_toml(config), "c.toml");
   ASSERT_TRUE(again.ok()) << again.status().to_string();
@@ -80,8 +80,8 @@ TEST(Config, AWrongTypeIsRefusedWithWhatWasExpectedAndFound) {
 }
 
 TEST(Config, ANumberOutOfItsRangeIsRefusedWithTheRange) {
-  EXPECT_THAT(refusal_of("[limits]\nmax_attempts = 0"), HasSubstr("from 1 to 100, found 0"));
-  EXPECT_THAT(refusal_of("[limits]\nmax_attempts = -1"), HasSubstr("found -1"));
+  EXPECT_THAT(refusal_of("[limits]\nmax_reruns = 101"), HasSubstr("from 0 to 100, found 101"));
+  EXPECT_THAT(refusal_of("[limits]\nmax_reruns = -1"), HasSubstr("found -1"));
   EXPECT_THAT(refusal_of("[limits]\nqueue_total = 4294967297"), HasSubstr("found 4294967297"));
 }
 

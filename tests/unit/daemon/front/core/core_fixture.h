@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "daemon/front/core/front_core.h"
+#include "daemon/front/core/worker_table.h"
 #include "tests/support/temp_dir.h"
 #include "tests/unit/daemon/front/core/fake_worker.h"
 
@@ -78,6 +79,9 @@ class CoreTest : public testing::Test {
     return {WorkerEnd::Kind::kCrash, how};
   }
   static WorkerEnd killed() { return {WorkerEnd::Kind::kFromOutside, "killed by signal 9"}; }
+  static WorkerEnd replaced_at_once() {
+    return {WorkerEnd::Kind::kFromOutside, "killed by signal 9", true};
+  }
   static WorkerEnd hang() { return {WorkerEnd::Kind::kHang, "no heartbeat"}; }
 
   /// A ready worker that answers inspections and loads, and leaves all else to the test.

@@ -25,6 +25,16 @@ TEST(HostShelf, GivesBackWhatItWasGivenForTheSameStateOfTheFileAndSlotAlone) {
   EXPECT_EQ(shelf.hits(), 2u);
 }
 
+TEST(HostShelf, SaysWhetherItHoldsAnythingOfAPath) {
+  HostShelf shelf(1000);
+  ASSERT_TRUE(shelf.keep(source_of("b", Slot::kClipL, 7), weights_of("1")).ok());
+  EXPECT_TRUE(shelf.holds("b"));
+  EXPECT_FALSE(shelf.holds("a"));
+  EXPECT_FALSE(shelf.holds("bb"));
+  EXPECT_FALSE(shelf.holds("c"));
+  EXPECT_EQ(shelf.hits(), 0u);
+}
+
 TEST(HostShelf, EqualContentOfTwoFilesIsOneCopyTheFirst) {
   HostShelf shelf(1000);
   const HostWeights first = weights_of("1");

@@ -66,6 +66,51 @@ TEST_F(Jobs, AJobOfADeadWorkerGoesToAnotherWithoutWaitingForTheRestart) {
   EXPECT_EQ(other->running.size(), 1u);
 }
 
+TEST_F(Jobs, AJobOfAWorkerThatIsReplacedAtOnceWaitsForTheReplacementRatherThanCrowdAnother) {
+  auto other = add_worker(2);
+  std::vector<std::shared_ptr<Outcome>> calls;
+  for (int i = 0; i < 12; ++i) calls.push_back(submit(caller("w"), sample(i)));
+  ASSERT_GE(worker_->running.size(), 4u);
+  const std::size_t others = other->running.size();
+  ASSERT_GT(others, WorkerTable::kPreference);
+  worker_->die();
+  core().worker_gone(WorkerId{1}, replaced_at_once());
+  EXPECT_EQ(other->running.size(), others);
+  worker_ = add_worker(1);
+  EXPECT_EQ(worker_->running.size(), 12 - others);
+}
+
+TEST_F(Jobs, AnIdleWorkerGoesBeforeAReplacement) {
+  auto call = submit(caller("w"), sample());
+  auto other = add_worker(2);
+  worker_->die();
+  core().worker_gone(WorkerId{1}, replaced_at_once());
+  EXPECT_EQ(other->running.size(), 1u);
+}
+
+TEST_F(Jobs, AReplacementThatDoesNotComeIsNotWaitedForLong) {
+  auto other = add_worker(2);
+  for (int i = 0; i < 12; ++i) submit(caller("w"), sample(i));
+  const std::size_t others = other->running.size();
+  worker_->die();
+  core().worker_gone(WorkerId{1}, replaced_at_once());
+  now_ += WorkerTable::kExpected;
+  core().worker_report(WorkerId{2}, {});
+  EXPECT_EQ(other->running.size(), 12u) << others << " before";
+}
+
+TEST_F(Jobs, WithHostCopiesAtHandJobsSpreadOverTheWorkersSooner) {
+  auto other = add_worker(2);
+  for (int i = 0; i < 4; ++i) submit(caller("w"), sample(i));
+  EXPECT_EQ(worker_->running.size(), 4u) << "the other one would have to read the file";
+  worker_->finish_all(sampled(1));
+  core().keep_weights(WorkerId{1}, {{.path = path_of("checkpoints/full.safetensors")}, Slot::kUNet},
+                      {"hash", {}, {}, bytes_from("x")});
+  for (int i = 0; i < 4; ++i) submit(caller("w"), sample(i));
+  EXPECT_EQ(worker_->running.size(), 2u);
+  EXPECT_EQ(other->running.size(), 2u);
+}
+
 TEST_F(Jobs, NothingGoesToAWorkerThatAnsweredUnavailableUntilItIsHeardAgain) {
   auto call = submit(caller("w"), sample());
   worker_->die();
@@ -76,7 +121,7 @@ TEST_F(Jobs, NothingGoesToAWorkerThatAnsweredUnavailableUntilItIsHeardAgain) {
 
 TEST_F(Jobs, AWorkerThatLivesAndTakesNothingDoesNotKeepAJobForEver) {
   auto call = submit(caller("w"), sample());
-  for (int attempt = 1; attempt <= 3; ++attempt) {
+  for (int run = 1; run <= 4; ++run) {
     EXPECT_FALSE(call->done());
     worker_->die();
     core().worker_report(WorkerId{1}, {});
@@ -84,16 +129,16 @@ TEST_F(Jobs, AWorkerThatLivesAndTakesNothingDoesNotKeepAJobForEver) {
   EXPECT_EQ(call->code(), StatusCode::kUnavailable);
 }
 
-TEST_F(Jobs, AJobIsGivenUpAfterTheAllowedAttempts) {
+TEST_F(Jobs, AJobIsRunAgainThreeTimesAndThenGivenUp) {
   auto call = submit(caller("w"), sample());
-  for (int attempt = 1; attempt <= 3; ++attempt) {
+  for (int run = 1; run <= 4; ++run) {
     EXPECT_FALSE(call->done());
     worker_->die();
     core().worker_gone(WorkerId{1}, killed());
     worker_ = add_worker(1);
   }
   EXPECT_EQ(call->code(), StatusCode::kUnavailable);
-  EXPECT_THAT(call->message(), HasSubstr("3 workers died"));
+  EXPECT_THAT(call->message(), HasSubstr("4 workers died"));
   EXPECT_TRUE(worker_->running.empty());
 }
 

@@ -72,13 +72,23 @@ TEST(RestartPolicy, DeathsLongAgoAreForgotten) {
   }
 }
 
-TEST(RestartPolicy, AKillFromOutsideIsNoFaultOfTheWorker) {
+TEST(RestartPolicy, AKillFromOutsideIsNoFaultOfAHealthyWorkerAndNeedsNoPause) {
   RestartPolicy policy(supervision());
   for (int i = 0; i < 50; ++i) {
     EXPECT_EQ(policy.after(
                   {TimePoint(seconds(3 * i)), TimePoint(seconds(3 * i - 2)), Kind::kFromOutside}),
-              milliseconds(100));
+              milliseconds(0));
   }
+}
+
+TEST(RestartPolicy, AWorkerThatIsKilledAsSoonAsItIsReadyComesBackMoreAndMoreSlowly) {
+  RestartPolicy policy(supervision());
+  const auto pause = [&](int at) {
+    return policy.after({TimePoint(seconds(at)), TimePoint(seconds(at)), Kind::kFromOutside});
+  };
+  EXPECT_EQ(pause(1), milliseconds(100));
+  EXPECT_EQ(pause(2), milliseconds(200));
+  EXPECT_EQ(pause(3), milliseconds(400));
 }
 
 class Placing : public testing::Test {

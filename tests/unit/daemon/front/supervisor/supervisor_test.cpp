@@ -4,8 +4,10 @@
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <future>
 #include <optional>
+#include <set>
 #include <thread>
 
 #include <boost/asio/executor_work_guard.hpp>
@@ -14,6 +16,8 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include "daemon/front/supervisor/process_reserve.h"
+#include "daemon/front/supervisor/restart_policy.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
 
@@ -121,6 +125,15 @@ class Supervising : public testing::Test {
   }
 
   WorkerInfo worker(std::size_t index = 0) { return core_->status().workers.at(index); }
+  /// Processes that this one's threads started and that were not reaped.
+  static std::set<std::int64_t> children() {
+    std::set<std::int64_t> pids;
+    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream children(task.path() / "children");
+      for (std::int64_t pid = 0; children >> pid;) pids.insert(pid);
+    }
+    return pids;
+  }
   bool reaches(const std::string& state) {
     return wait_until([&] { return worker().state == state; });
   }
@@ -157,6 +170,51 @@ TEST_F(Supervising, AWorkerThatIsKilledIsStartedAgain) {
       << events();
   EXPECT_NE(worker().pid, first);
   EXPECT_EQ(worker().last_exit, "killed from outside: killed by signal 9 (Killed)");
+}
+
+TEST_F(Supervising, AHealthyWorkerThatIsKilledIsReplacedByTheSpareProcess) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  EXPECT_EQ(children().size(), 1u) << "none before the worker is ready and the pool's timer comes";
+  scale();
+  scale();
+  ASSERT_EQ(children().size(), 2u);
+  const auto first = worker().pid;
+  const std::set<std::int64_t> both = children();
+  std::this_thread::sleep_for(RestartPolicy::kHealthy);
+  ::kill(static_cast<pid_t>(first), SIGKILL);
+  ASSERT_TRUE(wait_until([&] { return worker().restarts == 1 && worker().state == "ready"; }))
+      << events();
+  EXPECT_NE(worker().pid, first);
+  EXPECT_TRUE(both.contains(worker().pid)) << "it ran before the other one died";
+  EXPECT_EQ(children().size(), 1u);
+  EXPECT_EQ(ask("still there")->answer(), "still there");
+  scale();
+  EXPECT_EQ(children().size(), 2u);
+}
+
+TEST_F(Supervising, ASpareProcessThatDiesIsMissedByNobodyAndComesBackAfterAPause) {
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  scale();
+  std::set<std::int64_t> spare = children();
+  spare.erase(worker().pid);
+  ASSERT_EQ(spare.size(), 1u);
+  ::kill(static_cast<pid_t>(*spare.begin()), SIGKILL);
+  ASSERT_TRUE(wait_until([&] { return children().size() == 1; }));
+  EXPECT_EQ(worker().restarts, 0u);
+  scale();
+  EXPECT_EQ(children().size(), 1u);
+  scale(ProcessReserve::kPause + std::chrono::seconds(1));
+  EXPECT_EQ(children().size(), 2u);
+}
+
+TEST_F(Supervising, APoolWithoutSpareProcessesHasNone) {
+  config_.pools[0].spare_workers = 0;
+  start();
+  ASSERT_TRUE(reaches("ready"));
+  scale();
+  EXPECT_EQ(children().size(), 1u);
 }
 
 TEST_F(Supervising, EightJobsOfAProcessThatIsKilledAreAllRunAgainAndAnswered) {
@@ -228,7 +286,7 @@ TEST_F(Supervising, AStepBeyondItsLimitIsAHangThoughHeartbeatsCome) {
   config_.supervision.step_timeout_ms = 100;
   config_.supervision.crash_loop_limit = 10;
   start();
-  EXPECT_THAT(ask("stuck")->answer(), AllOf(HasSubstr("UNAVAILABLE: 3 workers died"),
+  EXPECT_THAT(ask("stuck")->answer(), AllOf(HasSubstr("UNAVAILABLE: 4 workers died"),
                                             HasSubstr("hang: a step has run for")));
   EXPECT_THAT(worker().last_exit, AllOf(HasSubstr("hang: a step"), HasSubstr("than 100 ms")));
   EXPECT_EQ(ask("still there")->answer(), "still there");
@@ -305,8 +363,12 @@ TEST_F(Supervising, APoolThatMayBeEmptyStartsItsWorkerForTheFirstCall) {
   const auto call = ask("first");
   scale();
   EXPECT_EQ(call->answer(), "first");
+  scale();
+  EXPECT_EQ(children().size(), 2u);
   scale(std::chrono::seconds(3600));
   EXPECT_TRUE(wait_until([&] { return core_->status().workers.empty(); })) << events();
+  scale(std::chrono::seconds(3600));
+  EXPECT_TRUE(wait_until([&] { return children().empty(); })) << "nor a spare process";
   const auto later = ask("second");
   scale();
   EXPECT_EQ(later->answer(), "second");
