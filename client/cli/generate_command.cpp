@@ -180,6 +180,13 @@ void add_model_flags(CLI::App* command, Settings* said) {
       ->add_option("--precision", said->precision,
                    "f32, bf16 or fp16 (default: f32 on a CPU, 16 bits on a GPU)")
       ->group("Models");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--lora", [said](const std::vector<std::string>& loras) { said->loras = loras; },
+          "FILE[:MODEL[:CLIP]]: an adapter below loras/ (or by path) and its strengths, 1 unless "
+          "said; repeatable, and <lora:NAME:0.8> in a prompt does the same")
+      ->allow_extra_args(false)
+      ->group("Models");
   command->add_option("--clip-precision", said->clip_precision, "Of the text encoder alone")
       ->group("Models");
   command->add_option("--vae-precision", said->vae_precision, "Of the VAE alone")->group("Models");
@@ -187,7 +194,8 @@ void add_model_flags(CLI::App* command, Settings* said) {
 
 void add_picture_flags(CLI::App* command, Settings* said) {
   command
-      ->add_option("--prompt", said->prompt, "What to draw; (x:1.2) weighs, embedding:NAME inserts")
+      ->add_option("--prompt", said->prompt,
+                   "What to draw; (x:1.2) weighs, embedding:NAME and <lora:NAME:0.8> insert")
       ->group("Picture");
   command->add_option("--negative", said->negative, "What to avoid")->group("Picture");
   command

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "client/cli/lora_text.h"
 #include "common/image/png.h"
 
 namespace luna::client {
@@ -44,7 +45,14 @@ std::string model_file(const std::string& named, bool local) {
 Result<GenerateRequest> generate_request(const Settings& settings, bool local) {
   GenerateRequest request;
   request.models = requested_models(settings, local);
-  request.prompt = settings.prompt.value_or("");
+  for (const std::string& text : settings.loras.value_or(std::vector<std::string>())) {
+    LUNA_ASSIGN_OR_RETURN(LoraRef lora, lora_from_text(text));
+    lora.path = model_file(lora.path, local);
+    request.loras.push_back(std::move(lora));
+  }
+  LUNA_ASSIGN_OR_RETURN(PromptWithLoras prompt, take_lora_tags(settings.prompt.value_or("")));
+  request.prompt = std::move(prompt.prompt);
+  request.loras.insert(request.loras.end(), prompt.loras.begin(), prompt.loras.end());
   request.negative = settings.negative.value_or("");
   request.width = settings.width;
   request.height = settings.height;

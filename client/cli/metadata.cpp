@@ -4,6 +4,7 @@
 #include <array>
 #include <filesystem>
 
+#include "client/cli/lora_text.h"
 #include "common/config/version.h"
 
 namespace luna::client {
@@ -70,6 +71,35 @@ std::string dumped(const json& object, int indent = -1) {
 /// Shortest text that reads back as the same number: 7, 7.5, 0.75.
 std::string number(double value) { return fmt::format("{}", value); }
 
+constexpr std::size_t kFirstLoraNode = 20;
+
+/// The prompt without tags, and the adapters of the flags and of the tags.
+PromptWithLoras adapters_of(const Settings& settings) {
+  PromptWithLoras all;
+  for (const std::string& text : settings.loras.value_or(std::vector<std::string>())) {
+    if (auto lora = lora_from_text(text); lora.ok()) all.loras.push_back(*lora);
+  }
+  auto tagged = take_lora_tags(settings.prompt.value_or(""));
+  if (!tagged.ok()) return {settings.prompt.value_or(""), all.loras};
+  all.prompt = std::move(tagged->prompt);
+  all.loras.insert(all.loras.end(), tagged->loras.begin(), tagged->loras.end());
+  return all;
+}
+
+/// As they stand in prompts elsewhere.
+std::string tags_of(const std::vector<std::string>& texts) {
+  std::string tags;
+  for (const std::string& text : texts) {
+    const auto lora = lora_from_text(text);
+    if (!lora.ok()) continue;
+    const std::string name = fs::path(lora->path).stem().string();
+    tags += lora->clip_strength == lora->model_strength
+                ? fmt::format(" <lora:{}:{}>", name, lora->model_strength)
+                : fmt::format(" <lora:{}:{}:{}>", name, lora->model_strength, lora->clip_strength);
+  }
+  return tags;
+}
+
 /// Nodes of the starting latent; returns the link to it.
 json add_latent(json* graph, const Settings& settings, const json& vae) {
   const int batch = settings.batch.value_or(1);
@@ -108,7 +138,8 @@ json add_latent(json* graph, const Settings& settings, const json& vae) {
 }  // namespace
 
 std::string a1111_parameters(const Settings& settings) {
-  std::string text = settings.prompt.value_or("");
+  std::string text =
+      settings.prompt.value_or("") + tags_of(settings.loras.value_or(std::vector<std::string>()));
   if (!settings.negative.value_or("").empty()) text += "\nNegative prompt: " + *settings.negative;
   text += fmt::format(
       "\nSteps: {}, Sampler: {}, Schedule type: {}, CFG scale: {}, Seed: {}, Size: {}x{}",
@@ -133,6 +164,7 @@ std::string a1111_parameters(const Settings& settings) {
 
 json comfy_graph(const Settings& settings) {
   json graph = json::object();
+  const auto [prompt, loras] = adapters_of(settings);
   graph["4"] = node("CheckpointLoaderSimple",
                     {{"ckpt_name", comfy_name(settings.checkpoint.value_or(""), {"checkpoints"})}});
   json clip = link("4", 1);
@@ -147,15 +179,26 @@ json comfy_graph(const Settings& settings) {
     graph["16"] = node("VAELoader", {{"vae_name", comfy_name(*settings.vae, {"vae"})}});
     vae = link("16", 0);
   }
+  json model = link("4", 0);
+  for (std::size_t i = 0; i < loras.size(); ++i) {
+    const std::string id = fmt::format("{}", kFirstLoraNode + i);
+    graph[id] = node("LoraLoader", {{"lora_name", comfy_name(loras[i].path, {"loras"})},
+                                    {"strength_model", loras[i].model_strength},
+                                    {"strength_clip", loras[i].clip_strength},
+                                    {"model", model},
+                                    {"clip", clip}});
+    model = link(id, 0);
+    clip = link(id, 1);
+  }
   if (settings.clip_skip.value_or(1) > 1) {
     graph["17"] =
         node("CLIPSetLastLayer", {{"clip", clip}, {"stop_at_clip_layer", -*settings.clip_skip}});
     clip = link("17", 0);
   }
-  graph["6"] = node("CLIPTextEncode", {{"text", settings.prompt.value_or("")}, {"clip", clip}});
+  graph["6"] = node("CLIPTextEncode", {{"text", prompt}, {"clip", clip}});
   graph["7"] = node("CLIPTextEncode", {{"text", settings.negative.value_or("")}, {"clip", clip}});
   const json latent = add_latent(&graph, settings, vae);
-  graph["3"] = node("KSampler", {{"model", link("4", 0)},
+  graph["3"] = node("KSampler", {{"model", model},
                                  {"positive", link("6", 0)},
                                  {"negative", link("7", 0)},
                                  {"latent_image", latent},

@@ -1,8 +1,10 @@
 #include "client/cli/settings.h"
 
+#include <algorithm>
 #include <limits>
 #include <random>
 
+#include "client/cli/lora_text.h"
 #include "common/types/model.h"
 
 namespace luna::client {
@@ -10,6 +12,10 @@ namespace {
 
 bool fits(const nlohmann::json& value, const std::optional<std::string>&) {
   return value.is_string();
+}
+bool fits(const nlohmann::json& value, const std::optional<std::vector<std::string>>&) {
+  return value.is_array() &&
+         std::ranges::all_of(value, [](const auto& one) { return one.is_string(); });
 }
 bool fits(const nlohmann::json& value, const std::optional<double>&) { return value.is_number(); }
 bool fits(const nlohmann::json& value, const std::optional<std::uint64_t>&) {
@@ -91,6 +97,9 @@ Status check(const Settings& settings) {
   LUNA_RETURN_IF_ERROR(check_precision("--precision", settings.precision));
   LUNA_RETURN_IF_ERROR(check_precision("--clip-precision", settings.clip_precision));
   LUNA_RETURN_IF_ERROR(check_precision("--vae-precision", settings.vae_precision));
+  for (const std::string& lora : settings.loras.value_or(std::vector<std::string>())) {
+    LUNA_RETURN_IF_ERROR(lora_from_text(lora).status());
+  }
   if (settings.mask && !settings.image) {
     return error(StatusCode::kInvalidArgument,
                  "--mask needs --image, the picture that it belongs to");

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -22,6 +23,7 @@ struct Settings {
   std::optional<double> denoise;
   std::optional<int> batch, batch_index, clip_skip;
   std::optional<std::string> image, mask;
+  std::optional<std::vector<std::string>> loras;  ///< "FILE[:MODEL[:CLIP]]"
   std::optional<std::string> precision, clip_precision, vae_precision;
 
   bool operator==(const Settings&) const = default;
@@ -46,6 +48,7 @@ void for_each_setting(SettingsRef& settings, Visit visit) {
   visit("batch", settings.batch);
   visit("batch_index", settings.batch_index);
   visit("clip_skip", settings.clip_skip);
+  visit("loras", settings.loras);
   visit("image", settings.image);
   visit("mask", settings.mask);
   visit("precision", settings.precision);

@@ -129,6 +129,7 @@ class Generation {
     EncodeTextRequest request;
     request.text = text;
     request.clip_skip = request_.clip_skip;
+    request.loras = request_.loras;
     return Call<EncodeTextReply>::start([&](Done<EncodeTextReply> done) {
       return context_.inference->encode_text(options_, std::move(request), std::move(done));
     });
@@ -207,6 +208,7 @@ class Generation {
       row.noise.batch_index = static_cast<std::uint32_t>(index);
       row.conditioning = conditioning_;
       row.guidance.cfg = request_.cfg;
+      row.loras = request_.loras;
       request.rows.push_back(std::move(row));
     }
     clock_.emplace(std::chrono::steady_clock::now());

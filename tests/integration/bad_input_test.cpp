@@ -1,5 +1,6 @@
 // Bad input is answered with a sentence that names what was expected and what was found, and the
 // daemon lives on.
+#include <filesystem>
 #include <fstream>
 #include <limits>
 
@@ -183,10 +184,22 @@ TEST_F(BadInput, AnUnknownSamplerOrSchedulerNamesTheNearest) {
 }
 
 TEST_F(BadInput, FieldsThatAreNotServedYetAreNamedNotIgnored) {
-  request_.rows[0].loras.push_back({"some.safetensors", 1, 1});
+  request_.rows[0].conditioning["middle"] = request_.rows[0].conditioning["positive"];
   const Status status = refused(request_);
-  EXPECT_FALSE(status.ok());
-  EXPECT_THAT(status.message(), HasSubstr("lora"));
+  EXPECT_EQ(status.code(), StatusCode::kUnimplemented);
+  EXPECT_THAT(status.message(), HasSubstr("found 'middle'"));
+}
+
+TEST_F(BadInput, ALoraThatIsNotThereOrIsNoneIsNamed) {
+  request_.rows[0].loras = {{"some.safetensors", 1, 1}};
+  const Status absent = refused(request_);
+  EXPECT_EQ(absent.code(), StatusCode::kNotFound);
+  EXPECT_THAT(absent.message(), testing::AllOf(HasSubstr("lora"), HasSubstr("some.safetensors")));
+  std::filesystem::create_directories(folder_->models() / "loras");
+  std::filesystem::copy_file(folder_->models() / "checkpoints/good.safetensors",
+                             folder_->models() / "loras/checkpoint.safetensors");
+  request_.rows[0].loras = {{"checkpoint.safetensors", 1, 1}};
+  EXPECT_THAT(refused(request_).message(), HasSubstr("is an adapter's"));
 }
 
 TEST_F(BadInput, ADeadlineInThePastIsAnsweredAtOnce) {

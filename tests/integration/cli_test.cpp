@@ -11,6 +11,8 @@
 #include "tests/integration/calls.h"
 #include "tests/integration/daemon_process.h"
 #include "tests/integration/model_folder.h"
+#include "tests/support/deterministic.h"
+#include "tests/support/safetensors_writer.h"
 
 namespace luna::support {
 namespace {
@@ -171,6 +173,34 @@ TEST_F(CommandLine, InterruptingCancelsOnTheServer) {
   EXPECT_EQ(exit_code_of(child), 130);
   EXPECT_TRUE(wait_until([&] { return daemon_->status().jobs.running == 0; }));
   EXPECT_FALSE(std::filesystem::exists(file("never.png")));
+}
+
+TEST_F(CommandLine, ALoraIsNamedByAFlagOrInThePromptAndStandsInThePicture) {
+  std::filesystem::create_directories(folder_->models() / "loras");
+  SafetensorsWriter writer;
+  const std::string layer = "lora_unet_mid_block_attentions_0_proj_in";
+  writer.add(layer + ".lora_up.weight", {64, 1}, std::vector<float>(64, 0.5F));
+  writer.add(layer + ".lora_down.weight", {1, 64}, uniform_values("down", 64));
+  writer.write(folder_->models() / "loras/style.safetensors");
+  const auto drawn = [&](const std::vector<std::string>& further) {
+    std::vector<std::string> arguments = {"--output", file("lora.png")};
+    arguments.insert(arguments.end(), further.begin(), further.end());
+    const Ended made = generate(arguments);
+    EXPECT_EQ(made.status, 0) << made.err;
+    return picture(file("lora.png")).pixels;
+  };
+  const auto plain = drawn({});
+  const auto by_flag = drawn({"--lora", "style.safetensors:0.8"});
+  EXPECT_NE(by_flag, plain);
+  const Ended again = luna({"generate", "--from", file("lora.png"), "--output", file("again.png")});
+  ASSERT_EQ(again.status, 0) << again.err;
+  EXPECT_EQ(picture(file("again.png")).pixels, by_flag);
+
+  const Ended by_tag =
+      luna({"generate", "--from", file("lora.png"), "--prompt", "a red boat<lora:style:0.8>",
+            "--lora", "style.safetensors:0", "--output", file("tag.png")});
+  ASSERT_EQ(by_tag.status, 0) << by_tag.err;
+  EXPECT_EQ(picture(file("tag.png")).pixels, by_flag);
 }
 
 TEST_F(CommandLine, WithoutADaemonAPrivateOneIsStartedAndCanBeFound) {

@@ -15,11 +15,12 @@ constexpr std::size_t kMaxRows = 256;
 }  // namespace
 
 DenoiseTask::DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,
-                         std::shared_ptr<const DenoisingModel> model)
+                         std::vector<std::shared_ptr<const DenoisingModel>> row_models)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
-      model_(std::move(model)) {}
+      row_models_(std::move(row_models)),
+      model_(row_models_.front()) {}
 
 DenoiseTask::~DenoiseTask() { services_.rows.drop(this); }
 
@@ -47,10 +48,6 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   if (!row.extras.empty()) {
     return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
                  row.extras.begin()->first);
-  }
-  if (!row.loras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}",
-                 what, row.loras.front().path);
   }
   if (!std::isfinite(row.sigma) || row.sigma < 0) {
     return error(StatusCode::kInvalidArgument,
@@ -80,7 +77,7 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
     rows_[index].sigma = row.sigma;
     rows_[index].x = x.unsqueeze(0).to(model_->device());
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
-    return ModelRow{model_.get(),
+    return ModelRow{row_models_[index].get(),
                     sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
                     static_cast<float>(sampling_->timestep(row.sigma)),
                     entry.context,

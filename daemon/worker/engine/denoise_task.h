@@ -14,7 +14,7 @@ namespace luna::worker {
 class DenoiseTask final : public Task, private RowSink {
  public:
   DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,
-              std::shared_ptr<const DenoisingModel> model);
+              std::vector<std::shared_ptr<const DenoisingModel>> row_models);
   ~DenoiseTask() override;
 
   Status start() override;
@@ -36,7 +36,9 @@ class DenoiseTask final : public Task, private RowSink {
   TaskServices& services_;
   const TaskTicket ticket_;
   const DenoiseRequest request_;
-  const std::shared_ptr<const DenoisingModel> model_;
+  /// Of each row; they differ in their adapters alone.
+  const std::vector<std::shared_ptr<const DenoisingModel>> row_models_;
+  const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
   const ModelSampling* sampling_ = nullptr;
   std::vector<Row> rows_;
   std::size_t missing_ = 0;

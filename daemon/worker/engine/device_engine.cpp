@@ -120,7 +120,9 @@ WorkerReport DeviceEngine::report() const {
   report.models = residency_->loaded();
   report.resident_bytes = device_.resident_bytes();
   report.peak_resident_bytes = device_.peak_resident_bytes();
-  report.memory["weights"] = residency_->resident_bytes();
+  const std::uint64_t overlays = residency_->overlay_bytes();
+  report.memory["weights"] = residency_->resident_bytes() - overlays;
+  report.memory["overlays"] = overlays;
   report.memory["results"] = *results_;
   return report;
 }
@@ -228,7 +230,7 @@ void DeviceEngine::end(JobId id, Result<JobReply> result) {
   live_.erase(found);
   expect_more_of(live->ticket.priority);
   live->task.reset();
-  live->model.reset();
+  live->models.clear();
   fair_share_.leave(live->ticket.workflow);
   answer(*live, std::move(result));
   tell_if_idle();

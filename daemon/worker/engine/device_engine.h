@@ -50,9 +50,9 @@ class DeviceEngine final : public Engine {
     JobEvents events;
     TaskTicket ticket;
     std::chrono::steady_clock::time_point accepted;
-    bool started = false;        ///< its first device work began
-    ModelHandle model;           ///< pinned while the job lives
-    std::unique_ptr<Task> task;  ///< after `model`: goes first
+    bool started = false;             ///< its first device work began
+    std::vector<ModelHandle> models;  ///< held while the job lives
+    std::unique_ptr<Task> task;       ///< after `models`: goes first
   };
 
   // On the device thread:
@@ -74,6 +74,15 @@ class DeviceEngine final : public Engine {
   void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
   void with_model(LiveJob& live, Slot slot, const ModelRef& model,
                   std::function<void(LiveJob&)> then);
+  /// Gets the slot's model once with each of the LoRA sets, one after the other, into
+  /// live.models.
+  void with_adapted(LiveJob& live, Slot slot, std::vector<std::vector<AdapterUse>> sets,
+                    std::function<void(LiveJob&)> then);
+  /// The UNet with the LoRA set of each row; rows of equal sets share one. `then` gets one a
+  /// row, and one for a call without rows.
+  using RowModels = std::vector<std::shared_ptr<const DenoisingModel>>;
+  void with_row_models(LiveJob& live, const std::vector<const std::vector<LoraRef>*>& rows,
+                       std::function<void(LiveJob&, RowModels)> then);
   Result<ClipTokenizer::Tokenized> tokenized(const std::string& text, std::size_t width);
   /// Goes on with `then` and the tokens: at once for a short text (microseconds), which would
   /// otherwise wait for the forward that begins meanwhile; else when the text thread has made them.

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "common/log/log.h"
@@ -15,6 +16,8 @@ namespace {
 constexpr std::size_t kUsualWidth = 768;
 // Bytes of a prompt whose tokens take a tenth of a millisecond.
 constexpr std::size_t kShortText = 1024;
+// Each different set of adapters in a call holds an overlay while the call runs.
+constexpr std::size_t kMostSets = 64;
 
 /// Its vectors may have to be read from a file.
 bool names_embedding(const std::string& text) {
@@ -25,12 +28,6 @@ template <class Model>
 std::shared_ptr<const Model> model_as(const ModelHandle& handle) {
   const auto* model = std::get_if<std::shared_ptr<const Model>>(&handle->model);
   return model ? *model : nullptr;
-}
-
-Status refuse_loras(const std::vector<LoraRef>& loras) {
-  if (loras.empty()) return {};
-  return error(StatusCode::kUnimplemented, "loras is not served by this version, found {}",
-               loras.front().path);
 }
 
 }  // namespace
@@ -59,27 +56,67 @@ void DeviceEngine::begin(LiveJob& live) {
 }
 
 void DeviceEngine::with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then) {
+  with_adapted(live, slot, {{}}, std::move(then));
+}
+
+void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
+                              std::function<void(LiveJob&)> then) {
+  live.job.models.slots.insert_or_assign(slot, model);
+  with_model(live, slot, std::move(then));
+}
+
+void DeviceEngine::with_adapted(LiveJob& live, Slot slot, std::vector<std::vector<AdapterUse>> sets,
+                                std::function<void(LiveJob&)> then) {
   const auto model = live.job.models.slots.find(slot);
   if (model == live.job.models.slots.end()) {
     return end(live.job.id, error(StatusCode::kFailedPrecondition,
                                   "{} needs a {}, and the workflow's model set has none",
                                   job_kind(live.job.request), slot_name(slot)));
   }
-  with_model(live, slot, model->second, std::move(then));
-}
-
-void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
-                              std::function<void(LiveJob&)> then) {
-  residency_->acquire(slot, model,
-                      [this, id = live.job.id, then = std::move(then)](Result<ModelHandle> handle) {
-                        inbox_.post([this, id, then, handle = std::move(handle)] {
+  if (live.models.size() == sets.size()) return then(live);
+  const std::vector<AdapterUse> adapters = sets[live.models.size()];
+  residency_->acquire(slot, model->second, adapters,
+                      [this, id = live.job.id, slot, sets = std::move(sets),
+                       then = std::move(then)](Result<ModelHandle> handle) {
+                        inbox_.post([this, id, slot, sets, then, handle = std::move(handle)] {
                           LiveJob* const live = find(id);
                           if (!live) return;
                           if (!handle.ok()) return end(id, handle.status());
-                          live->model = *handle;
-                          then(*live);
+                          live->models.push_back(*handle);
+                          with_adapted(*live, slot, sets, then);
                         });
                       });
+}
+
+void DeviceEngine::with_row_models(LiveJob& live,
+                                   const std::vector<const std::vector<LoraRef>*>& rows,
+                                   std::function<void(LiveJob&, RowModels)> then) {
+  std::vector<std::vector<AdapterUse>> sets;
+  std::vector<std::size_t> set_of_row;
+  for (const std::vector<LoraRef>* loras : rows) {
+    std::vector<AdapterUse> uses = adapter_uses(*loras, Slot::kUNet);
+    const auto known = std::ranges::find(sets, uses);
+    set_of_row.push_back(static_cast<std::size_t>(known - sets.begin()));
+    if (known == sets.end()) sets.push_back(std::move(uses));
+  }
+  if (rows.empty()) sets.emplace_back();
+  if (sets.size() > kMostSets) {
+    return end(live.job.id, error(StatusCode::kInvalidArgument,
+                                  "rows: expected at most {} different sets of loras, found {}",
+                                  kMostSets, sets.size()));
+  }
+  if (set_of_row.empty()) set_of_row.push_back(0);
+  with_adapted(live, Slot::kUNet, std::move(sets),
+               [this, set_of_row, then = std::move(then)](LiveJob& ready) {
+                 RowModels models;
+                 for (const std::size_t set : set_of_row)
+                   models.push_back(model_as<DenoisingModel>(ready.models[set]));
+                 if (std::ranges::find(models, nullptr) != models.end()) {
+                   return end(ready.job.id, error(StatusCode::kInternal,
+                                                  "the unet slot holds no denoising model"));
+                 }
+                 then(ready, std::move(models));
+               });
 }
 
 Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text,
@@ -132,32 +169,33 @@ void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
   if (!names_embedding(request.text) || !live.job.models.slots.contains(Slot::kClipL))
     return tokenize(live, kUsualWidth);
   with_model(live, Slot::kClipL, [tokenize](LiveJob& ready) {
-    const auto encoder = model_as<TextEncoder>(ready.model);
+    const auto encoder = model_as<TextEncoder>(ready.models.front());
     tokenize(ready, encoder ? static_cast<std::size_t>(encoder->width()) : kUsualWidth);
   });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, EncodeTextRequest& request) {
-  if (const Status refused = refuse_loras(request.loras); !refused.ok())
-    return end(live.job.id, refused);
-  with_model(live, Slot::kClipL, [this](LiveJob& ready) { encode_tokens(ready); });
+  with_adapted(live, Slot::kClipL, {adapter_uses(request.loras, Slot::kClipL)},
+               [this](LiveJob& ready) { encode_tokens(ready); });
 }
 
 void DeviceEngine::encode_tokens(LiveJob& live) {
-  auto encoder = model_as<TextEncoder>(live.model);
+  auto encoder = model_as<TextEncoder>(live.models.front());
   if (!encoder)
     return end(live.job.id, error(StatusCode::kInternal, "the clip_l slot holds no text encoder"));
   auto& request = std::get<EncodeTextRequest>(live.job.request);
   if (!request.tokens.empty()) {
     return start_task(
         live, std::make_unique<EncodeTextTask>(services_, live.ticket, std::move(request),
-                                               std::vector<std::string>(), std::move(encoder)));
+                                               live.models.front()->warnings, std::move(encoder)));
   }
   const auto width = static_cast<std::size_t>(encoder->width());
   with_tokens(
       live, request.text, width, [this, encoder](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
         auto& text = std::get<EncodeTextRequest>(ready.job.request);
         text.tokens[encoder->token_key()] = std::move(tokens.chunks);
+        tokens.warnings.insert(tokens.warnings.end(), ready.models.front()->warnings.begin(),
+                               ready.models.front()->warnings.end());
         start_task(ready, std::make_unique<EncodeTextTask>(services_, ready.ticket, std::move(text),
                                                            std::move(tokens.warnings), encoder));
       });
@@ -165,7 +203,7 @@ void DeviceEngine::encode_tokens(LiveJob& live) {
 
 void DeviceEngine::begin_request(LiveJob& live, VaeEncodeRequest&) {
   with_model(live, Slot::kVae, [this](LiveJob& ready) {
-    auto vae = model_as<Vae>(ready.model);
+    auto vae = model_as<Vae>(ready.models.front());
     if (!vae) return end(ready.job.id, error(StatusCode::kInternal, "the vae slot holds no VAE"));
     start_task(ready, make_vae_encode_task(services_, ready.ticket,
                                            std::move(std::get<VaeEncodeRequest>(ready.job.request)),
@@ -175,7 +213,7 @@ void DeviceEngine::begin_request(LiveJob& live, VaeEncodeRequest&) {
 
 void DeviceEngine::begin_request(LiveJob& live, VaeDecodeRequest&) {
   with_model(live, Slot::kVae, [this](LiveJob& ready) {
-    auto vae = model_as<Vae>(ready.model);
+    auto vae = model_as<Vae>(ready.models.front());
     if (!vae) return end(ready.job.id, error(StatusCode::kInternal, "the vae slot holds no VAE"));
     start_task(ready, make_vae_decode_task(services_, ready.ticket,
                                            std::move(std::get<VaeDecodeRequest>(ready.job.request)),
@@ -183,27 +221,25 @@ void DeviceEngine::begin_request(LiveJob& live, VaeDecodeRequest&) {
   });
 }
 
-void DeviceEngine::begin_request(LiveJob& live, DenoiseRequest&) {
-  with_model(live, Slot::kUNet, [this](LiveJob& ready) {
-    auto unet = model_as<DenoisingModel>(ready.model);
-    if (!unet)
-      return end(ready.job.id,
-                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
-    start_task(ready, std::make_unique<DenoiseTask>(
-                          services_, ready.ticket,
-                          std::move(std::get<DenoiseRequest>(ready.job.request)), std::move(unet)));
+void DeviceEngine::begin_request(LiveJob& live, DenoiseRequest& request) {
+  std::vector<const std::vector<LoraRef>*> rows;
+  for (const DenoiseRow& row : request.rows) rows.push_back(&row.loras);
+  with_row_models(live, rows, [this](LiveJob& ready, RowModels models) {
+    start_task(ready,
+               std::make_unique<DenoiseTask>(services_, ready.ticket,
+                                             std::move(std::get<DenoiseRequest>(ready.job.request)),
+                                             std::move(models)));
   });
 }
 
-void DeviceEngine::begin_request(LiveJob& live, SampleRequest&) {
-  with_model(live, Slot::kUNet, [this](LiveJob& ready) {
-    auto unet = model_as<DenoisingModel>(ready.model);
-    if (!unet)
-      return end(ready.job.id,
-                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
-    start_task(ready, std::make_unique<SampleTask>(
-                          services_, ready.ticket,
-                          std::move(std::get<SampleRequest>(ready.job.request)), std::move(unet)));
+void DeviceEngine::begin_request(LiveJob& live, SampleRequest& request) {
+  std::vector<const std::vector<LoraRef>*> rows;
+  for (const SampleRow& row : request.rows) rows.push_back(&row.loras);
+  with_row_models(live, rows, [this](LiveJob& ready, RowModels models) {
+    start_task(ready,
+               std::make_unique<SampleTask>(services_, ready.ticket,
+                                            std::move(std::get<SampleRequest>(ready.job.request)),
+                                            std::move(models)));
   });
 }
 
@@ -219,7 +255,7 @@ void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {
 
 void DeviceEngine::begin_request(LiveJob& live, LoadModelRequest& request) {
   with_model(live, request.slot, request.model, [this](LiveJob& ready) {
-    end(ready.job.id, JobReply(LoadModelReply{residency_->describe(ready.model)}));
+    end(ready.job.id, JobReply(LoadModelReply{residency_->describe(ready.models.front())}));
   });
 }
 

@@ -6,14 +6,13 @@
 
 namespace luna::worker {
 
-GuidedRows::GuidedRows(const SamplePlan& plan, const DenoisingModel& model, const at::Tensor& x,
-                       double sigma, bool wants_uncond)
-    : plan_(plan), model_(model), sigma_(sigma), wants_uncond_(wants_uncond) {
+GuidedRows::GuidedRows(const SamplePlan& plan, const at::Tensor& x, double sigma, bool wants_uncond)
+    : plan_(plan), sigma_(sigma), wants_uncond_(wants_uncond) {
   x_ = plan.mask.defined()
            ? inpaint_input(x, plan.mask, sigma, plan.inpaint_noise, plan.latent, *plan.sampling)
            : x;
   const at::Tensor sigmas = at::full({x.size(0)}, sigma, x_.options());
-  scaled_ = plan.sampling->calculate_input(sigmas, x_).to(model.compute_type());
+  scaled_ = plan.sampling->calculate_input(sigmas, x_).to(plan.rows.front().model->compute_type());
   add_parts(Sign::kPositive, wants_uncond);
   add_parts(Sign::kNegative, wants_uncond);
 }
@@ -31,7 +30,7 @@ void GuidedRows::add_parts(Sign sign, bool wants_uncond) {
 
 ModelRow GuidedRows::model_row(std::size_t index) const {
   const Part& part = parts_[index];
-  return {&model_,
+  return {plan_.rows[part.row].model,
           scaled_.narrow(0, static_cast<std::int64_t>(part.row), 1),
           static_cast<float>(plan_.sampling->timestep(sigma_)),
           part.entry->context,

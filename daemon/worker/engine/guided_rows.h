@@ -16,8 +16,7 @@ namespace luna::worker {
 class GuidedRows {
  public:
   /// `x` [rows, C, h, w] f32, the sampler's state.
-  GuidedRows(const SamplePlan& plan, const DenoisingModel& model, const at::Tensor& x, double sigma,
-             bool wants_uncond);
+  GuidedRows(const SamplePlan& plan, const at::Tensor& x, double sigma, bool wants_uncond);
 
   std::size_t size() const { return parts_.size(); }
   ModelRow model_row(std::size_t index) const;
@@ -42,7 +41,6 @@ class GuidedRows {
   at::Tensor mean_of(Sign sign, const at::Tensor& denoised) const;
 
   const SamplePlan& plan_;
-  const DenoisingModel& model_;
   const double sigma_;
   const bool wants_uncond_;
   at::Tensor x_;       ///< under a mask: with the known part noised in

@@ -24,10 +24,6 @@ Status check_row(const SampleRow& row, const std::string& what) {
     return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
                  row.extras.begin()->first);
   }
-  if (!row.loras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.loras is not served by this version, found {}",
-                 what, row.loras.front().path);
-  }
   if (!row.guidance.options.empty()) {
     return error(StatusCode::kInvalidArgument, "{}.guidance.options: expected none, found '{}'",
                  what, row.guidance.options.begin()->first);
@@ -90,6 +86,7 @@ Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what,
     return error(StatusCode::kInvalidArgument,
                  "{}.conditioning: cfg {} needs a negative entry, found none", what, planned.cfg);
   }
+  planned.model = &model;
   return planned;
 }
 

@@ -12,12 +12,13 @@
 
 namespace luna::worker {
 
-/// A SampleRequest made ready for one model: everything checked, tensors on the device in the
-/// model's scale. Row i of every tensor is row i of the request.
+/// A SampleRequest made ready for one model and what adapters make of it: everything checked,
+/// tensors on the device in the model's scale. Row i of every tensor is row i of the request.
 struct SamplePlan {
   struct Row {
     std::vector<ActiveEntry> positive, negative;
     double cfg = 1;
+    const DenoisingModel* model = nullptr;  ///< with the row's adapters
   };
   const ModelSampling* sampling = nullptr;
   Sampler sampler = nullptr;
@@ -30,7 +31,7 @@ struct SamplePlan {
   std::vector<NoiseRow> step_noise;
 };
 
-/// INVALID_ARGUMENT or UNIMPLEMENTED names the row and field.
+/// INVALID_ARGUMENT or UNIMPLEMENTED names the row and field. Every row is planned for `model`.
 Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingModel& model);
 
 /// Latent scale of the VAE and of the model. An empty (all zero) latent stays zero in both

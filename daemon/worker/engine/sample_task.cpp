@@ -21,11 +21,12 @@ bool starts_at_full_noise(const ModelSampling& sampling, double sigma) {
 }  // namespace
 
 SampleTask::SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
-                       std::shared_ptr<const DenoisingModel> model)
+                       std::vector<std::shared_ptr<const DenoisingModel>> row_models)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
-      model_(std::move(model)),
+      row_models_(std::move(row_models)),
+      model_(row_models_.front()),
       finite_(services.device) {}
 
 SampleTask::~SampleTask() { services_.rows.drop(this); }
@@ -61,6 +62,7 @@ Status SampleTask::start() {
                  model_->traits().family);
   }
   LUNA_ASSIGN_OR_RETURN(plan_, plan_sample(request_, *model_));
+  for (std::size_t i = 0; i < plan_.rows.size(); ++i) plan_.rows[i].model = row_models_[i].get();
   LUNA_RETURN_IF_ERROR(check_memory());
   return torch_call("beginning a trajectory", [&] {
     if (plan_.sigmas.size() < 2) {
@@ -83,7 +85,7 @@ Status SampleTask::start() {
 }
 
 void SampleTask::begin_evaluation() {
-  rows_ = std::make_unique<GuidedRows>(plan_, *model_, evaluation_->x, evaluation_->sigma,
+  rows_ = std::make_unique<GuidedRows>(plan_, evaluation_->x, evaluation_->sigma,
                                        evaluation_->wants_uncond);
   results_.assign(rows_->size(), {});
   missing_ = rows_->size();

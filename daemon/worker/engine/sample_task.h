@@ -18,7 +18,7 @@ namespace luna::worker {
 class SampleTask final : public Task, private RowSink, private EvaluationPort {
  public:
   SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
-             std::shared_ptr<const DenoisingModel> model);
+             std::vector<std::shared_ptr<const DenoisingModel>> row_models);
   ~SampleTask() override;
 
   Status start() override;
@@ -42,7 +42,9 @@ class SampleTask final : public Task, private RowSink, private EvaluationPort {
   TaskServices& services_;
   const TaskTicket ticket_;
   const SampleRequest request_;
-  const std::shared_ptr<const DenoisingModel> model_;
+  /// Of each row; they differ in their adapters alone.
+  const std::vector<std::shared_ptr<const DenoisingModel>> row_models_;
+  const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
 
   SamplePlan plan_;
   std::unique_ptr<StepNoise> step_noise_;

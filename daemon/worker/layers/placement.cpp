@@ -4,9 +4,22 @@ namespace luna::worker {
 
 at::Tensor Placement::place(const at::Tensor& pristine, at::ScalarType type) {
   if (!pristine.defined()) return pristine;
-  at::Tensor placed = pristine.to(device_, type);
-  count(placed);
-  return placed;
+  return placed(pristine, pristine.to(device_, type));
+}
+
+at::Tensor Placement::placed(const at::Tensor& pristine, at::Tensor tensor) {
+  resident_bytes_ += ops::weight_bytes(tensor);
+  if (!ops::is_packed(pristine)) placed_.insert_or_assign(pristine.const_data_ptr(), tensor);
+  return tensor;
+}
+
+void Placement::name_running(const WeightStore& store) {
+  for (const auto& [name, pristine] : store.tensors()) {
+    if (ops::is_packed(pristine)) continue;
+    const auto running = placed_.find(pristine.const_data_ptr());
+    if (running != placed_.end()) running_.emplace(name, running->second);
+  }
+  placed_.clear();
 }
 
 at::Tensor take_projection(const WeightScope& scope, const std::string& name, std::int64_t out,

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 
 #include <ATen/ATen.h>
 
@@ -30,20 +31,28 @@ class Placement {
   /// As place(), in oneDNN's form where that pays; `pack` makes it from the placed tensor.
   template <class Pack>
   at::Tensor place_packed(const at::Tensor& pristine, bool worthwhile, Pack pack) {
-    if (!worthwhile || !pristine.defined()) return place(pristine);
-    const at::Tensor packed = pack(pristine.to(device_, compute_));
-    count(packed);
-    return packed;
+    if (!pristine.defined()) return pristine;
+    if (ops::is_packed(pristine)) return placed(pristine, pristine);
+    if (!worthwhile) return place(pristine);
+    return placed(pristine, pack(pristine.to(device_, compute_)));
   }
 
   std::uint64_t resident_bytes() const { return resident_bytes_; }
 
+  /// To be called once the model stands: from then on running() has what became of the tensors of
+  /// `store`, by their names, as far as they were placed. Placed once more they come back as they
+  /// are, so that a model over the same weights but for a few shares all others with this one.
+  void name_running(const WeightStore& store);
+  const WeightStore::Tensors& running() const { return running_; }
+
  private:
-  void count(const at::Tensor& tensor) { resident_bytes_ += ops::weight_bytes(tensor); }
+  at::Tensor placed(const at::Tensor& pristine, at::Tensor tensor);
 
   const at::ScalarType compute_;
   const at::Device device_;
   std::uint64_t resident_bytes_ = 0;
+  std::map<const void*, at::Tensor> placed_;  ///< by where the pristine bytes lie
+  WeightStore::Tensors running_;
 };
 
 /// A projection stored as a matrix [out,in] or as a 1x1 convolution [out,in,1,1]: both as a matrix.

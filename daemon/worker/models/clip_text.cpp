@@ -67,6 +67,7 @@ ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope
         model.child("encoder").child("layers").child(static_cast<std::size_t>(i)),
         ClipLayerShape{.width = config.width, .heads = config.heads, .hidden = config.hidden},
         placement_);
+  placement_.name_running(*scope.store());
 }
 
 Status ClipTextEncoder::check(const std::vector<std::vector<Token>>& chunks, int clip_skip) const {

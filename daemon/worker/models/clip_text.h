@@ -43,6 +43,7 @@ class ClipTextEncoder : public TextEncoder {
                               int clip_skip) const override;
   at::Device device() const override { return placement_.device(); }
   std::uint64_t resident_bytes() const override { return placement_.resident_bytes(); }
+  const WeightStore::Tensors& running_weights() const override { return placement_.running(); }
 
   ClipTextEncoder(const ClipTextConfig& config, const WeightScope& scope, at::Device device);
 

@@ -5,6 +5,8 @@
 
 #include <ATen/ATen.h>
 
+#include "daemon/worker/weights/weight_store.h"
+
 namespace luna::worker {
 
 enum class Prediction { kEps, kV, kEdm, kFlow, kFlux };
@@ -41,6 +43,11 @@ class DenoisingModel {
   virtual at::Device device() const = 0;
   /// Memory of the weights in the form that runs (prepacked copies included).
   virtual std::uint64_t resident_bytes() const = 0;
+  /// What runs, by the names of its component's tensors; may lack some, or all.
+  virtual const WeightStore::Tensors& running_weights() const {
+    static const WeightStore::Tensors kNone;
+    return kNone;
+  }
   /// Upper bound of the activations of a forward of `rows` rows at this latent size.
   virtual std::uint64_t activation_bytes(int rows, int height, int width, int tokens) const = 0;
 };

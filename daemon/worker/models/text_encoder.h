@@ -5,6 +5,7 @@
 #include <ATen/ATen.h>
 
 #include "common/types/job.h"
+#include "daemon/worker/weights/weight_store.h"
 
 namespace luna::worker {
 
@@ -30,6 +31,11 @@ class TextEncoder {
 
   virtual at::Device device() const = 0;
   virtual std::uint64_t resident_bytes() const = 0;
+  /// What runs, by the names of its component's tensors; may lack some, or all.
+  virtual const WeightStore::Tensors& running_weights() const {
+    static const WeightStore::Tensors kNone;
+    return kNone;
+  }
 };
 
 }  // namespace luna::worker

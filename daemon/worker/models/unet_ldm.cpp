@@ -73,6 +73,7 @@ LdmUNet::LdmUNet(UNetConfig config, const WeightScope& scope, at::ScalarType com
   middle_ = middle_block(scope.child("middle_block"));
   for (std::size_t i = 0; i < config_.output.size(); ++i)
     output_.push_back(output_block(scope.child("output_blocks").child(i), config_.output[i]));
+  placement_.name_running(*scope.store());
 }
 
 UNetResBlock LdmUNet::res_block(const WeightScope& scope, const UNetConfig::Stage& stage) {

@@ -30,6 +30,7 @@ class LdmUNet : public DenoisingModel {
   at::ScalarType compute_type() const override { return placement_.compute(); }
   at::Device device() const override { return placement_.device(); }
   std::uint64_t resident_bytes() const override { return placement_.resident_bytes(); }
+  const WeightStore::Tensors& running_weights() const override { return placement_.running(); }
   std::uint64_t activation_bytes(int rows, int height, int width, int tokens) const override;
 
   LdmUNet(UNetConfig config, const WeightScope& scope, at::ScalarType compute, at::Device device);

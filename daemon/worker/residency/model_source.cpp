@@ -58,12 +58,15 @@ class FileSource final : public ModelSource {
                                                   const FoundComponent& found,
                                                   at::ScalarType storage,
                                                   at::Device device) override {
-    LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(path));
-    LUNA_ASSIGN_OR_RETURN(const HostWeights weights,
-                          host_weights({std::move(file), found.detected.info.slot}, found));
+    LUNA_ASSIGN_OR_RETURN(const HostWeights weights, pristine(path, found));
     auto placed = place_weights(weights, storage, device);
     LUNA_RETURN_IF_ERROR(placed.status().with_context(path));
     return placed;
+  }
+
+  Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) override {
+    LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(path));
+    return host_weights({std::move(file), found.detected.info.slot}, found);
   }
 
   Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
@@ -99,6 +102,18 @@ std::uint64_t FoundComponent::bytes_as(const ComponentTypes& types, at::Device d
 
 std::unique_ptr<ModelSource> make_file_source(std::shared_ptr<HostCopies> copies) {
   return std::make_unique<FileSource>(std::move(copies));
+}
+
+WeightStore::Tensors running_weights_of(const Component& component) {
+  return std::visit(
+      [](const auto& model) -> WeightStore::Tensors {
+        if constexpr (requires { model->running_weights(); }) {
+          return model->running_weights();
+        } else {
+          return {};
+        }
+      },
+      component);
 }
 
 std::uint64_t resident_bytes_of(const Component& component) {

@@ -38,6 +38,8 @@ class ModelSource {
                                                           const FoundComponent& found,
                                                           at::ScalarType storage,
                                                           at::Device device) = 0;
+  /// The weights as they lie in the file, for adapters to start from.
+  virtual Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) = 0;
   virtual Result<Component> build(const FoundComponent& found,
                                   std::shared_ptr<const WeightStore> weights,
                                   at::ScalarType compute, at::Device device) = 0;
@@ -46,6 +48,9 @@ class ModelSource {
 /// read_directory, detect_components, read_weights and build_component. Weights are looked for
 /// among `copies` first, and offered to them when they had to be read; nullptr: there are none.
 std::unique_ptr<ModelSource> make_file_source(std::shared_ptr<HostCopies> copies = nullptr);
+
+/// What runs of a component, by its tensors' names; empty for one that takes no adapters.
+WeightStore::Tensors running_weights_of(const Component& component);
 
 /// The weights of any component: what it keeps resident, in bytes.
 std::uint64_t resident_bytes_of(const Component& component);

@@ -1,5 +1,6 @@
 #include "daemon/worker/residency/residency.h"
 
+#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -8,6 +9,9 @@
 #include <fmt/ranges.h>
 
 #include "common/local/identify.h"
+#include "common/log/log.h"
+#include "daemon/worker/adapters/adapter_shelf.h"
+#include "daemon/worker/ops/cpu_packing.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
 #include "daemon/worker/residency/resident_table.h"
@@ -49,13 +53,16 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     freeing_.reset();
   }
 
-  void acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done) {
+  void acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
+               const std::function<void(Result<ModelHandle>)>& done) {
     auto file = identify(model.path);
     if (!file.ok()) return done(file.status());
-    if (ModelHandle handle = resident({*file, slot, model.precision})) {
+    auto identified = identify_all(adapters);
+    if (!identified.ok()) return done(identified.status());
+    if (ModelHandle handle = resident({*file, slot, model.precision}, *identified)) {
       return done(std::move(handle));
     }
-    load_in_turn(slot, model, Deadline::after(options_.hold_wait), done);
+    load_in_turn({slot, model, adapters}, Deadline::after(options_.hold_wait), done);
   }
 
   void inspect(const std::string& path,
@@ -72,8 +79,9 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
       std::lock_guard lock(mutex_);
       *dropped = table_.unload(request.path, request.slot, reply);
       if (!request.restorable) restorable_.forget(request.path, request.slot);
-      for (const auto& entry : *dropped) {
-        if (request.restorable) note_restorable(*entry, request.path);
+      for (const ResidentTable::Kept& kept : *dropped) {
+        const auto* entry = std::get_if<EntryPtr>(&kept);
+        if (entry && request.restorable) note_restorable(**entry, request.path);
       }
     }
     // Giving gigabytes back takes a while, and the caller may be the device's thread.
@@ -119,10 +127,16 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     std::lock_guard lock(mutex_);
     return table_.bytes();
   }
+  std::uint64_t overlay_bytes() const {
+    std::lock_guard lock(mutex_);
+    return table_.overlay_bytes();
+  }
+  std::uint64_t adapter_reads() const { return adapter_reads_; }
 
  private:
   using Request = ResidentTable::Request;
   using EntryPtr = ResidentTable::EntryPtr;
+  using Adapters = ResidentTable::Adapters;
 
   ModelHandle hold(const EntryPtr& entry) {
     table_.use(*entry);
@@ -135,10 +149,37 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     });
   }
 
+  ModelHandle hold(const ResidentTable::OverlayPtr& overlay) {
+    table_.use_overlay(*overlay);
+    return ModelHandle(&overlay->model,
+                       [shelf = shared_from_this(), overlay](const ResidentModel*) {
+                         {
+                           std::lock_guard lock(shelf->mutex_);
+                           --overlay->jobs;
+                         }
+                         shelf->released_.notify_all();
+                       });
+  }
+
   ModelHandle resident(const Request& request) {
     std::lock_guard lock(mutex_);
     const EntryPtr entry = table_.find(request);
     return entry ? hold(entry) : nullptr;
+  }
+  ModelHandle resident(const Request& request, const Adapters& adapters) {
+    if (adapters.empty()) return resident(request);
+    std::lock_guard lock(mutex_);
+    const auto overlay = table_.find_overlay(request, adapters);
+    return overlay ? hold(overlay) : nullptr;
+  }
+
+  static Result<Adapters> identify_all(const std::vector<AdapterUse>& uses) {
+    Adapters adapters;
+    for (const AdapterUse& use : uses) {
+      LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(use.path));
+      adapters.emplace_back(std::move(file), use.strength);
+    }
+    return adapters;
   }
 
   /// Hands out the copy of this content, if there is one, and remembers that the request leads to
@@ -186,13 +227,20 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return infos;
   }
 
+  struct Wanted {
+    Slot slot;
+    ModelRef model;
+    std::vector<AdapterUse> adapters;
+  };
+
   /// Loads on the loading thread, when its turn comes and there is room, or answers why not.
-  void load_in_turn(Slot slot, const ModelRef& model, Deadline until,
+  void load_in_turn(const Wanted& wanted, Deadline until,
                     const std::function<void(Result<ModelHandle>)>& done) {
-    const Status posted = thread_->post([this, slot, model, until, done] {
-      auto handle = load(slot, model);
+    const Status posted = thread_->post([this, wanted, until, done] {
+      auto handle = load(wanted.slot, wanted.model);
+      if (handle.ok() && !wanted.adapters.empty()) handle = adapt(*handle, wanted);
       if (!room_may_come_ || until.expired()) return done(std::move(handle));
-      load_in_turn(slot, model, until, done);
+      load_in_turn(wanted, until, done);
     });
     if (!posted.ok()) done(posted);
   }
@@ -257,7 +305,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     LUNA_ASSIGN_OR_RETURN(
         Component built, source_->build(found, std::move(weights), types.compute, options_.device));
     auto entry = std::make_shared<ResidentTable::Entry>();
-    entry->model = {std::move(built), found.detected.info, precision_of(types.storage)};
+    entry->model = {std::move(built), found.detected.info, precision_of(types.storage), {}};
     entry->model.info.content_hash = hash;
     entry->storage = types.storage;
     entry->requests.insert(request);
@@ -267,6 +315,62 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     older = forget_older(file);
     table_.add(entry);
     ModelHandle handle = hold(entry);
+    if (options_.budget_bytes > 0) evicted = table_.evict_until(options_.budget_bytes);
+    return handle;
+  }
+
+  /// On the loading thread: the overlay that the adapters make of `base`.
+  Result<ModelHandle> adapt(const ModelHandle& base, const Wanted& wanted) {
+    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(wanted.model.path));
+    const Request request{file, wanted.slot, wanted.model.precision};
+    LUNA_ASSIGN_OR_RETURN(const Adapters adapters, identify_all(wanted.adapters));
+    if (ModelHandle handle = resident(request, adapters)) return handle;
+    std::vector<LoadedAdapter> loaded;
+    for (const auto& [adapter, strength] : adapters) {
+      LUNA_ASSIGN_OR_RETURN(auto parsed, adapters_.get(adapter));
+      loaded.push_back({adapter.path, strength, std::move(parsed)});
+    }
+    adapter_reads_ = adapters_.reads();
+    LUNA_ASSIGN_OR_RETURN(const auto* components, components_of(file));
+    LUNA_ASSIGN_OR_RETURN(const FoundComponent* found,
+                          component_for(*components, wanted.slot, file.path));
+    LUNA_ASSIGN_OR_RETURN(const HostWeights pristine, source_->pristine(file.path, *found));
+    const ComponentTypes types =
+        component_types(wanted.model.precision, found->file_type, wanted.slot, options_.device);
+    LUNA_ASSIGN_OR_RETURN(luna::worker::Overlay made, make_overlay(wanted.slot, pristine, loaded,
+                                                                   types.storage, options_.device));
+
+    WeightStore::Tensors tensors = running_weights_of(base->model);
+    std::uint64_t shared = 0, needed = 0;
+    for (const auto& [name, tensor] : tensors) {
+      if (!made.changed.contains(name)) shared += ops::weight_bytes(tensor);
+    }
+    for (const auto& [name, tensor] : made.changed) {
+      needed += ops::packed_elements_bound(tensor.sizes()) *
+                std::max(c10::elementSize(tensor.scalar_type()), c10::elementSize(types.compute));
+      tensors.insert_or_assign(name, tensor);
+    }
+    LUNA_RETURN_IF_ERROR(make_room(needed, request));
+    LUNA_ASSIGN_OR_RETURN(Component built, source_->build(*found,
+                                                          std::make_shared<const WeightStore>(
+                                                              std::move(tensors), pristine.metadata,
+                                                              pristine.content_hash),
+                                                          types.compute, options_.device));
+    for (const std::string& warning : made.warnings) log::logger("adapters").warn("{}", warning);
+    auto overlay = std::make_shared<ResidentTable::Overlay>();
+    overlay->model = {std::move(built), base->info, base->precision, std::move(made.warnings)};
+    overlay->bytes = resident_bytes_of(overlay->model.model) - shared;
+    overlay->adapters = adapters;
+    ResidentTable::Dropped evicted, unused;
+    std::lock_guard lock(mutex_);
+    overlay->base = table_.find(request);
+    if (!overlay->base || &overlay->base->model != base.get()) {
+      return error(StatusCode::kDataLoss, "model file {}: it changed while it was adapted",
+                   file.path);
+    }
+    table_.add_overlay(overlay);
+    ModelHandle handle = hold(overlay);
+    unused = table_.evict_overlays_until(options_.overlay_bytes);
     if (options_.budget_bytes > 0) evicted = table_.evict_until(options_.budget_bytes);
     return handle;
   }
@@ -351,6 +455,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   // Read by the loading thread alone, which holds the lock only to change them.
   std::map<FileIdentity, std::vector<FoundComponent>> known_files_;
   std::map<std::pair<FileIdentity, Slot>, std::string> known_hashes_;
+  AdapterShelf adapters_;  ///< the loading thread's
+  std::atomic<std::uint64_t> adapter_reads_ = 0;
   std::unique_ptr<BackgroundThread> thread_, freeing_;
 };
 
@@ -360,9 +466,9 @@ Residency::Residency(Options options, std::unique_ptr<ModelSource> source)
 }
 Residency::~Residency() { shelf_->stop(); }
 
-void Residency::acquire(Slot slot, const ModelRef& model,
+void Residency::acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
                         std::function<void(Result<ModelHandle>)> done) {
-  shelf_->acquire(slot, model, std::move(done));
+  shelf_->acquire(slot, model, adapters, done);
 }
 void Residency::inspect(const std::string& path,
                         std::function<void(Result<std::vector<ComponentInfo>>)> done) {
@@ -380,5 +486,7 @@ void Residency::pin(const std::vector<std::string>& paths) { shelf_->pin(paths);
 std::vector<LoadedModel> Residency::loaded() const { return shelf_->loaded(); }
 LoadedModel Residency::describe(const ModelHandle& model) const { return shelf_->describe(model); }
 std::uint64_t Residency::resident_bytes() const { return shelf_->resident_bytes(); }
+std::uint64_t Residency::overlay_bytes() const { return shelf_->overlay_bytes(); }
+std::uint64_t Residency::adapter_reads() const { return shelf_->adapter_reads(); }
 
 }  // namespace luna::worker

@@ -12,6 +12,7 @@
 
 #include "common/types/job.h"
 #include "common/types/model.h"
+#include "daemon/worker/adapters/overlay.h"
 #include "daemon/worker/residency/model_source.h"
 
 namespace luna::worker {
@@ -21,6 +22,7 @@ struct ResidentModel {
   Component model;
   ComponentInfo info;  ///< with its content hash
   Precision precision = Precision::kF32;
+  std::vector<std::string> warnings;  ///< of an overlay: what of its adapters has no place here
 };
 using ModelHandle = std::shared_ptr<const ResidentModel>;
 
@@ -32,7 +34,8 @@ class Residency {
  public:
   struct Options {
     at::Device device = at::kCPU;
-    std::uint64_t budget_bytes = 0;  ///< of weights; 0: what the device has
+    std::uint64_t budget_bytes = 0;                        ///< of weights; 0: what the device has
+    std::uint64_t overlay_bytes = std::uint64_t{2} << 30;  ///< of idle overlays, beside the budget
     std::chrono::milliseconds hold_wait{
         60'000};                           ///< how long a load waits for jobs to let go of models
     std::function<void()> prepare_thread;  ///< runs first on the loading thread
@@ -46,7 +49,14 @@ class Residency {
   /// NOT_FOUND; FAILED_PRECONDITION when the file has no such component (and what it has);
   /// RESOURCE_EXHAUSTED when it does not fit, with what is in the way; and what reading and
   /// building answer.
-  void acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done);
+  void acquire(Slot slot, const ModelRef& model, std::function<void(Result<ModelHandle>)> done) {
+    acquire(slot, model, {}, std::move(done));
+  }
+  /// The model with these adapters applied: an overlay over the pristine one, which shares all
+  /// weights with it that they leave alone. It is kept like a model, no longer than the one below
+  /// it. Also what make_overlay() and read_adapter() answer.
+  void acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
+               std::function<void(Result<ModelHandle>)> done);
 
   /// What is in a file; content hashes of components that were loaded from it.
   void inspect(const std::string& path,
@@ -66,6 +76,10 @@ class Residency {
   /// The line of loaded() for this model, if it is still here.
   LoadedModel describe(const ModelHandle& model) const;
   std::uint64_t resident_bytes() const;
+  /// Of these, what adapters' overlays take.
+  std::uint64_t overlay_bytes() const;
+  /// Adapter files that were read.
+  std::uint64_t adapter_reads() const;
 
  private:
   class Shelf;

@@ -40,12 +40,46 @@ void ResidentTable::use(Entry& entry) {
   entry.last_use = ++clock_;
 }
 
+ResidentTable::OverlayPtr ResidentTable::find_overlay(const Request& request,
+                                                      const Adapters& adapters) const {
+  const EntryPtr base = find(request);
+  const auto found = std::ranges::find_if(overlays_, [&](const OverlayPtr& overlay) {
+    return overlay->base == base && overlay->adapters == adapters;
+  });
+  return base && found != overlays_.end() ? *found : nullptr;
+}
+
+void ResidentTable::use_overlay(Overlay& overlay) {
+  ++overlay.jobs;
+  ++overlay.base->uses;
+  overlay.last_use = overlay.base->last_use = ++clock_;
+}
+
+bool ResidentTable::held(const Entry& entry) const {
+  return entry.jobs > 0 || pinned(entry) ||
+         std::ranges::any_of(overlays_, [&](const OverlayPtr& overlay) {
+           return overlay->base.get() == &entry && overlay->jobs > 0;
+         });
+}
+
+void ResidentTable::drop_overlays(const EntryPtr& base, Dropped& dropped) {
+  for (const OverlayPtr& overlay : overlays_) {
+    if (overlay->base == base) dropped.emplace_back(overlay);
+  }
+  std::erase_if(overlays_, [&](const OverlayPtr& overlay) { return overlay->base == base; });
+}
+
 template <class Condition>
 ResidentTable::Dropped ResidentTable::drop_if(Condition condition) {
   const auto first = std::stable_partition(
       entries_.begin(), entries_.end(), [&](const EntryPtr& entry) { return !condition(*entry); });
-  Dropped dropped(std::make_move_iterator(first), std::make_move_iterator(entries_.end()));
+  const std::vector<EntryPtr> gone(first, entries_.end());
   entries_.erase(first, entries_.end());
+  Dropped dropped;
+  for (const EntryPtr& entry : gone) {
+    drop_overlays(entry, dropped);
+    dropped.emplace_back(entry);
+  }
   return dropped;
 }
 
@@ -59,17 +93,49 @@ ResidentTable::Dropped ResidentTable::forget_older(const FileIdentity& file) {
   return drop_if([](const Entry& entry) { return entry.requests.empty(); });
 }
 
+std::vector<ResidentTable::OverlayPtr>::iterator ResidentTable::oldest_idle_overlay() {
+  auto oldest = overlays_.end();
+  for (auto it = overlays_.begin(); it != overlays_.end(); ++it) {
+    if ((*it)->jobs > 0) continue;
+    if (oldest == overlays_.end() || (*it)->last_use < (*oldest)->last_use) oldest = it;
+  }
+  return oldest;
+}
+
+ResidentTable::Dropped ResidentTable::evict_overlays_until(std::uint64_t limit) {
+  Dropped dropped;
+  while (overlay_bytes() > limit) {
+    const auto oldest = oldest_idle_overlay();
+    if (oldest == overlays_.end()) break;
+    dropped.emplace_back(std::move(*oldest));
+    overlays_.erase(oldest);
+  }
+  return dropped;
+}
+
 ResidentTable::Dropped ResidentTable::evict_until(std::uint64_t limit) {
   Dropped dropped;
   while (bytes() > limit) {
+    // An overlay was last used no later than its base, so of the two it goes first.
+    const auto overlay = oldest_idle_overlay();
     auto oldest = entries_.end();
     for (auto it = entries_.begin(); it != entries_.end(); ++it) {
       if (held(**it)) continue;
       if (oldest == entries_.end() || (*it)->last_use < (*oldest)->last_use) oldest = it;
     }
-    if (oldest == entries_.end()) break;
-    dropped.push_back(std::move(*oldest));
-    entries_.erase(oldest);
+    const bool overlay_goes =
+        overlay != overlays_.end() &&
+        (oldest == entries_.end() || (*overlay)->last_use <= (*oldest)->last_use);
+    if (overlay_goes) {
+      dropped.emplace_back(std::move(*overlay));
+      overlays_.erase(overlay);
+    } else if (oldest != entries_.end()) {
+      drop_overlays(*oldest, dropped);
+      dropped.emplace_back(std::move(*oldest));
+      entries_.erase(oldest);
+    } else {
+      break;
+    }
   }
   return dropped;
 }
@@ -86,6 +152,9 @@ ResidentTable::Dropped ResidentTable::unload(const std::string& path, std::optio
       reply.held.push_back(std::move(model));
     } else {
       reply.freed_bytes += model.resident_bytes;
+      for (const OverlayPtr& overlay : overlays_) {
+        if (overlay->base == entry) reply.freed_bytes += overlay->bytes;
+      }
       model.tier = Tier::kFile;
       reply.unloaded.push_back(std::move(model));
     }
@@ -96,12 +165,19 @@ ResidentTable::Dropped ResidentTable::unload(const std::string& path, std::optio
 std::uint64_t ResidentTable::bytes() const {
   std::uint64_t total = 0;
   for (const EntryPtr& entry : entries_) total += entry->bytes;
+  return total + overlay_bytes();
+}
+
+std::uint64_t ResidentTable::overlay_bytes() const {
+  std::uint64_t total = 0;
+  for (const OverlayPtr& overlay : overlays_) total += overlay->bytes;
   return total;
 }
 
 std::uint64_t ResidentTable::held_bytes() const {
   std::uint64_t total = 0;
   for (const EntryPtr& entry : entries_) total += held(*entry) ? entry->bytes : 0;
+  for (const OverlayPtr& overlay : overlays_) total += overlay->jobs > 0 ? overlay->bytes : 0;
   return total;
 }
 

@@ -6,6 +6,8 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <variant>
 #include <vector>
 
 #include <ATen/ATen.h>
@@ -17,8 +19,8 @@
 namespace luna::worker {
 
 /// What is in the memory of one device: each content and storage type once, however many files lead
-/// to it. Says what may go, the longest unused first; what a job or a pin holds never may. Not
-/// thread-safe.
+/// to it, and the overlays that adapters make of it, which go with it. Says what may go, the
+/// longest unused first; what a job or a pin holds never may. Not thread-safe.
 ///
 /// Whatever leaves the table is handed out, so that its memory is freed where the caller likes, not
 /// under the caller's lock.
@@ -35,7 +37,22 @@ class ResidentTable {
     std::uint32_t jobs = 0;  ///< that hold it
   };
   using EntryPtr = std::shared_ptr<Entry>;
-  using Dropped = std::vector<EntryPtr>;
+
+  /// (adapter file, strength), in the order of application
+  using Adapters = std::vector<std::pair<FileIdentity, double>>;
+  /// A model that adapters made of an entry's; shares weights with it.
+  struct Overlay {
+    ResidentModel model;
+    EntryPtr base;
+    Adapters adapters;
+    std::uint64_t bytes = 0;  ///< beyond what it shares
+    std::uint64_t last_use = 0;
+    std::uint32_t jobs = 0;
+  };
+  using OverlayPtr = std::shared_ptr<Overlay>;
+  /// Memory that may go, kept until the caller lets go of it.
+  using Kept = std::variant<EntryPtr, OverlayPtr>;
+  using Dropped = std::vector<Kept>;
 
   explicit ResidentTable(std::string device) : device_(std::move(device)) {}
 
@@ -45,6 +62,15 @@ class ResidentTable {
   void add(EntryPtr entry) { entries_.push_back(std::move(entry)); }
   /// A job begins to hold it; the caller counts it down.
   void use(Entry& entry);
+
+  /// nullptr when there is none, or the entry is not here either.
+  OverlayPtr find_overlay(const Request& request, const Adapters& adapters) const;
+  /// Its base must be here.
+  void add_overlay(OverlayPtr overlay) { overlays_.push_back(std::move(overlay)); }
+  void use_overlay(Overlay& overlay);
+  std::uint64_t overlay_bytes() const;
+  /// Drops idle overlays, the longest unused first, until they take at most `limit` bytes.
+  Dropped evict_overlays_until(std::uint64_t limit);
 
   /// Another identity of the same path is a file that is no longer there. What nothing else leads
   /// to goes, held or not.
@@ -73,13 +99,17 @@ class ResidentTable {
 
  private:
   bool pinned(const Entry& entry) const;
-  bool held(const Entry& entry) const { return entry.jobs > 0 || pinned(entry); }
+  bool held(const Entry& entry) const;
+  std::vector<OverlayPtr>::iterator oldest_idle_overlay();
+  /// Those over this entry, which must go with it.
+  void drop_overlays(const EntryPtr& base, Dropped& dropped);
   template <class Condition>
   Dropped drop_if(Condition condition);
 
   const std::string device_;
   std::uint64_t clock_ = 0;
   std::vector<EntryPtr> entries_;
+  std::vector<OverlayPtr> overlays_;
   std::set<std::string> pins_;
 };
 

@@ -63,8 +63,8 @@ at::Tensor view_of(const BytesPtr& bytes, const HostTensor& tensor) {
   const bool as_bool = tensor.spec.dtype == DType::kBool;
   const at::ScalarType type = as_bool ? at::kByte : scalar_type_of(tensor.spec.dtype);
   auto* const data = const_cast<std::byte*>(bytes->view().data()) + tensor.offset;
-  const at::Tensor view = at::from_blob(
-      data, tensor.spec.shape, [bytes](void*) {}, at::TensorOptions().dtype(type));
+  const at::Tensor view =
+      at::from_blob(data, tensor.spec.shape, [bytes](void*) {}, at::TensorOptions().dtype(type));
   return as_bool ? view.ne(0) : view;
 }
 
@@ -127,6 +127,11 @@ Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weig
   }
   return std::make_shared<const WeightStore>(std::move(tensors), weights.metadata,
                                              weights.content_hash);
+}
+
+at::Tensor pristine_f32(const HostWeights& weights, const std::string& name, at::Device device) {
+  const auto tensor = std::ranges::find(weights.tensors, name, &HostTensor::name);
+  return view_of(weights.bytes, *tensor).to(device).to(at::kFloat, false, true);
 }
 
 Result<std::shared_ptr<const WeightStore>> load_weights(const WeightRequest& request) {

@@ -34,6 +34,8 @@ struct GenerateRequest {
   std::optional<int> batch_index;
   /// 0: the model's default. 1: the last layer; 2: the one before (CLIPSetLastLayer -2), and so on.
   int clip_skip = 0;
+  /// Adapters for model and text encoder, in this order; files named as below loras/.
+  std::vector<LoraRef> loras;
   /// Starting picture. Without width and height its own size, cut to a multiple of 8 as ComfyUI's
   /// VAEEncode does; with them it is cut to their proportions and resized (Lanczos).
   std::optional<Image> image;

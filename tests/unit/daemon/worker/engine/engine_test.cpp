@@ -229,7 +229,7 @@ TEST_F(EngineTest, BadRequestsAreRefusedNamingTheField) {
   refused(request, StatusCode::kUnimplemented, "area");
   request = sample_request(1);
   request.rows[0].loras.push_back({"x.safetensors"});
-  refused(request, StatusCode::kUnimplemented, "loras");
+  refused(request, StatusCode::kNotFound, "x.safetensors");
   request = sample_request(1);
   request.rows[0].latent.place = ResidentTensor{"t1"};
   refused(request, StatusCode::kFailedPrecondition, "resident");

@@ -29,6 +29,9 @@ class SlowSource final : public ModelSource {
     }
     return files_->read(path, found, storage, device);
   }
+  Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) override {
+    return files_->pristine(path, found);
+  }
   Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
                           at::ScalarType compute, at::Device device) override {
     return files_->build(found, std::move(weights), compute, device);

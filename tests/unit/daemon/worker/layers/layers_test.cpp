@@ -28,12 +28,37 @@ TEST(Linear, TakesAMatrixOrAnEqualOneByOneConvolution) {
 
 TEST(Linear, InF32SharesThePristineWeight) {
   const at::Tensor weight = at::randn({64, 32});
-  const auto uses = weight.use_count();
   Placement placement(at::kFloat, at::kCPU);
-  const Linear layer(scope_of({{"weight", weight}}), {.in = 32, .out = 64, .bias = false},
-                     placement);
-  EXPECT_EQ(weight.use_count(), uses + 1);
+  const WeightScope scope = scope_of({{"weight", weight}});
+  const Linear layer(scope, {.in = 32, .out = 64, .bias = false}, placement);
+  placement.name_running(*scope.store());
+  EXPECT_TRUE(placement.running().at("weight").is_same(weight));
   EXPECT_EQ(placement.resident_bytes(), weight.nbytes());
+}
+
+TEST(Layers, OverRunningWeightsShareThemInTheFormThatRuns) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    Placement first(type, at::kCPU), second(type, at::kCPU);
+    const WeightScope pristine = scope_of({{"c.weight", at::randn({16, 8, 3, 3})},
+                                           {"c.bias", at::randn({16})},
+                                           {"l.weight", at::randn({6, 8, 1, 1})},
+                                           {"l.bias", at::randn({6})},
+                                           {"unused", at::randn({2})}});
+    const Conv2d conv(pristine.child("c"), {.in = 8, .out = 16}, first);
+    const Linear linear(pristine.child("l"), {.in = 8, .out = 6}, first);
+    first.name_running(*pristine.store());
+    EXPECT_EQ(first.running().size(), 4u);
+
+    const WeightScope running = scope_of(first.running());
+    const Conv2d same_conv(running.child("c"), {.in = 8, .out = 16}, second);
+    const Linear same_linear(running.child("l"), {.in = 8, .out = 6}, second);
+    EXPECT_TRUE(running.status().ok()) << running.status().to_string();
+    EXPECT_EQ(second.resident_bytes(), first.resident_bytes());
+    const at::Tensor x = ops::to_picture_format(at::randn({1, 8, 5, 5}).to(type));
+    EXPECT_TRUE(at::equal(conv.forward(x), same_conv.forward(x)));
+    const at::Tensor row = at::randn({3, 8}).to(type);
+    EXPECT_TRUE(at::equal(linear.forward(row), same_linear.forward(row)));
+  }
 }
 
 TEST(Layers, SurviveMissingTensorsSoThatAllOfThemAreNamed) {

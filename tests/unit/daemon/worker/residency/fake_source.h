@@ -65,6 +65,9 @@ class FakeSource final : public ModelSource {
     return std::make_shared<const WeightStore>(std::move(tensors),
                                                std::map<std::string, std::string>(), content);
   }
+  Result<HostWeights> pristine(const std::string&, const FoundComponent&) override {
+    return error(StatusCode::kUnimplemented, "a fake model takes no adapters");
+  }
   Result<Component> build(const FoundComponent&, std::shared_ptr<const WeightStore> weights,
                           at::ScalarType, at::Device) override {
     std::lock_guard lock(calls_->mutex);

@@ -1,0 +1,85 @@
+#include "daemon/worker/adapters/adapter_names.h"
+
+#include <fstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "daemon/worker/models/unet_diffusers_names.h"
+#include "tests/support/tiny_sd15.h"
+
+namespace luna::worker {
+namespace {
+
+TensorDirectory directory(const std::vector<support::NamedTensor>& tensors) {
+  TensorDirectory directory;
+  for (const support::NamedTensor& tensor : tensors)
+    directory.tensors.emplace(tensor.name, tensor.spec);
+  return directory;
+}
+
+TEST(DiffusersNames, AreThoseOfComfyUisTableForEveryLayerOfSd15) {
+  const auto recorded = nlohmann::json::parse(
+      std::ifstream(LUNA_SOURCE_DIR "/tests/parity/fixtures/adapters/names.json"));
+  std::map<std::string, std::string> ldm_to_diffusers;
+  for (const auto& [diffusers, ldm] : recorded["unet"].items())
+    ldm_to_diffusers.emplace(ldm.get<std::string>(), diffusers);
+  const TensorDirectory unet = directory(tiny_unet_tensors(support::TinySd15Options::full_depth()));
+  const auto config = UNetConfig::detect(unet);
+  ASSERT_TRUE(config.ok()) << config.status().to_string();
+  std::size_t compared = 0;
+  for (const auto& [name, spec] : unet.tensors) {
+    if (!name.ends_with(".weight")) continue;
+    const std::string layer = name.substr(0, name.size() - 7);
+    ASSERT_TRUE(ldm_to_diffusers.contains(layer)) << layer;
+    EXPECT_EQ(diffusers_layer_name(*config, layer), ldm_to_diffusers[layer]) << layer;
+    ++compared;
+  }
+  EXPECT_GT(compared, 300u);
+  EXPECT_EQ(diffusers_layer_name(*config, "input_blocks.99.0.in_layers.0"), "");
+  EXPECT_EQ(diffusers_layer_name(*config, "nonsense"), "");
+}
+
+TEST(AdapterNames, FindAUNetsLayersByEveryName) {
+  const auto names = AdapterNames::of(
+      Slot::kUNet, directory(tiny_unet_tensors(support::TinySd15Options::full_depth())));
+  ASSERT_TRUE(names.ok());
+  const std::string layer = "input_blocks.1.1.transformer_blocks.0.attn1.to_out.0";
+  for (const char* name :
+       {"lora_unet_input_blocks_1_1_transformer_blocks_0_attn1_to_out_0",
+        "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
+        "lycoris_down_blocks_0_attentions_0_transformer_blocks_0_attn1_to_out_0",
+        "diffusion_model.input_blocks.1.1.transformer_blocks.0.attn1.to_out.0",
+        "down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
+        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
+        "base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"}) {
+    ASSERT_TRUE(names->layer(name)) << name;
+    EXPECT_EQ(*names->layer(name), layer) << name;
+  }
+  EXPECT_EQ(names->layer("lora_te_text_model_encoder_layers_0_mlp_fc1"), nullptr);
+}
+
+TEST(AdapterNames, FindATextEncodersLayersByEveryName) {
+  const auto names = AdapterNames::of(Slot::kClipL, directory(support::tiny_text_tensors({})));
+  ASSERT_TRUE(names.ok());
+  for (const char* name : {"lora_te_text_model_encoder_layers_1_self_attn_q_proj",
+                           "lora_te1_text_model_encoder_layers_1_self_attn_q_proj",
+                           "text_encoder.text_model.encoder.layers.1.self_attn.q_proj",
+                           "text_encoders.clip_l.transformer.text_model.encoder.layers.1.self_attn."
+                           "q_proj"}) {
+    ASSERT_TRUE(names->layer(name)) << name;
+    EXPECT_EQ(*names->layer(name), "text_model.encoder.layers.1.self_attn.q_proj");
+  }
+  EXPECT_EQ(names->layer("lora_te2_text_model_encoder_layers_1_self_attn_q_proj"), nullptr);
+}
+
+TEST(AdapterNames, TellWhatALayerWasMeantFor) {
+  EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kUNet, "lora_unet_x"));
+  EXPECT_FALSE(AdapterNames::is_meant_for(Slot::kClipL, "lora_unet_x"));
+  EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kClipL, "lora_te2_x"));
+  EXPECT_FALSE(AdapterNames::is_meant_for(Slot::kUNet, "text_encoder.x"));
+}
+
+}  // namespace
+}  // namespace luna::worker
