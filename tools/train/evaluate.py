@@ -48,7 +48,7 @@ def full(preset, state, device, count, make, pictures, report_path):
     for part, shown in (measures.single_objects(make, judge, preset, device, count, targets),
                         measures.two_objects(make, judge, preset, device, count // 2, targets),
                         measures.concept(make, judge, preset, device, min(16, count)),
-                        measures.styles(judge, preset, state, device, count // 2, targets),
+                        measures.styles(make, judge, preset, device, count // 2, targets),
                         (measures.fidelity(judge, preset, state, device, targets), [])):
         show(part)
         rows += part

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 
 from . import embedding_stage, scene
 from .embedding_stage import finished_embedding
-from .lora_stage import ALPHA, RANK, STYLE_SHARES, finished_base, finished_lora
+from .lora_stage import ALPHA, RANK, STYLE_SHARES, file_name, finished_base, finished_lora
 from .model_card import model_card
 from .preview_stage import finished_preview
 from .stage import finished
@@ -113,7 +113,7 @@ def model_files(preset, folder):
     }
     for style in STYLE_SHARES:
         lora = finished_lora(preset, folder, style, unet)
-        files[f"loras/luna-{style}.safetensors"] = lora_tensors(lora), lora_metadata(style)
+        files[f"loras/{file_name(style)}"] = lora_tensors(lora), lora_metadata(style)
     return files
 
 

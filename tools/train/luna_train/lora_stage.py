@@ -24,6 +24,10 @@ def latents_name(style):
     return f"{style}-latents"
 
 
+def file_name(style):
+    return f"luna-{style}.safetensors"
+
+
 def finished_base(preset, folder):
     """The averaged UNet and text encoder, frozen."""
     state = finished(folder, "unet", preset.unet_steps)
@@ -67,13 +71,6 @@ class Lora(nn.ModuleDict):
         """From now on the UNet computes with it; its own weights stay as they are."""
         for name, layer in changed_layers(unet).items():
             layer.register_forward_hook(lambda _, inputs, out, change=self[name]: out + change(inputs[0]))
-
-    @torch.no_grad()
-    def merge(self, unet, strength):
-        """Adds it to the UNet's own weights."""
-        for name, layer in changed_layers(unet).items():
-            product = self[name].up.weight.flatten(1) @ self[name].down.weight.flatten(1)
-            layer.weight += strength * (ALPHA / RANK) * product.view_as(layer.weight)
 
 
 def finished_lora(preset, folder, style, unet):

@@ -1,6 +1,5 @@
 """The figures of the report, one function each; each gives rows for a table and what a contact sheet shows."""
 
-import copy
 import dataclasses
 
 from . import embedding_stage, luna_command
@@ -8,7 +7,7 @@ from .classifier import judge_accuracy
 from .contact_sheet import to_arrays
 from .generation import make_pictures
 from .judging import ASKED, against_shuffled, rights
-from .lora_stage import STYLE_SHARES, finished_base, finished_lora
+from .lora_stage import STYLE_SHARES, file_name, finished_base
 from .preview_stage import finished_preview, preview_psnr
 from .scene import BACKGROUNDS, HELD_OUT_PAIRS, Scene, Thing, caption, held_out_scene
 from .stage import seeded
@@ -79,8 +78,8 @@ class Luna:
     def __init__(self, programs, address, size):
         self.programs, self.address, self.size = programs, address, size
 
-    def __call__(self, captions, seed=0):
-        return luna_command.make_pictures(self.programs, self.address, captions, self.size, seed)
+    def __call__(self, captions, seed=0, flags=()):
+        return luna_command.make_pictures(self.programs, self.address, captions, self.size, seed, flags)
 
 
 def named(judge, pictures, device):
@@ -106,26 +105,21 @@ def two_objects(make, judge, preset, device, count, targets):
     return rows, Sheet("two-objects", pictures[:24], captions[:24], 8)
 
 
-def styled_pictures(preset, folder, device, style, strength, captions, seed=9000):
-    """With a LoRA merged into the UNet at a strength. The one place that would ask Luna instead, once it can."""
-    base = Pytorch(preset, folder, device)
-    lora = finished_lora(preset, folder, style, base.unet).to(device)
-    base.unet = copy.deepcopy(base.unet)
-    lora.merge(base.unet, strength)
-    return base(captions, seed=seed)
-
-
-def styles(judge, preset, folder, device, count, targets):
-    """Each LoRA on captions that do not name its style; a sheet of three strengths, the same noise in each column."""
+def styles(make, judge, preset, device, count, targets):
+    """Each LoRA on captions that do not name its style; a sheet of three strengths, the same noise in each column.
+    Only Luna applies the files."""
     rows, sheets = [], []
     for style in STYLE_SHARES:
         drawn, captions = held_out_prompts(preset.seed, count, 997)
         drawn = [dataclasses.replace(scene, style=style) for scene in drawn]
-        pictures = styled_pictures(preset, folder, device, style, 1.0, captions)
+
+        def with_strength(strength, texts):
+            return make(texts, seed=9000, flags=("--lora", f"{file_name(style)}:{strength}"))
+
+        pictures = with_strength(1, captions)
         right, shuffled = against_shuffled(named(judge, pictures, device), drawn, ("style", "object"))
-        plain = styled_pictures(preset, folder, device, style, 0.0, captions[:8])
+        plain, middle = with_strength(0, captions[:8]), with_strength(0.5, captions[:8])
         unstyled = rights(named(judge, plain, device), drawn[:8], ("style",))
-        middle = styled_pictures(preset, folder, device, style, 0.5, captions[:8])
         rows += [Row(f"LoRA {style}: style recognised", right["style"], unstyled["style"], targets["style"]),
                  Row(f"LoRA {style}: object right", right["object"], shuffled["object"])]
         shown = [*plain, *middle, *pictures[:8]]

@@ -27,8 +27,7 @@ def report(preset, count, how, rows, sheets, pictures):
              "combinations of object and colour that training never drew, pictures of "
              f"{preset.size}×{preset.size} by {how}, "
              "named by a judge that learned from true pictures of every style (luna_train/classifier.py).", "",
-             "Chance: the same pictures scored against shuffled captions; for a LoRA's style, pictures at strength 0. "
-             "Pictures with LoRAs are made in PyTorch with the LoRA merged, all others as said above.", "",
+             "Chance: the same pictures scored against shuffled captions; for a LoRA's style, pictures at strength 0.", "",
              "| | value | chance | target | met |", "|---|---:|---:|---:|---|", *map(_line, rows), ""]
     for sheet in sheets:
         lines += [f"![{sheet.name}]({pictures}/model-{sheet.name}.png)", ""]
