@@ -175,6 +175,21 @@ TEST_F(CommandLine, InterruptingCancelsOnTheServer) {
   EXPECT_FALSE(std::filesystem::exists(file("never.png")));
 }
 
+TEST_F(CommandLine, AnSdxlCheckpointDrawsPicturesToo) {
+  folder_->write("checkpoints", "xl.safetensors", TinySd15Options::sdxl());
+  const auto drawn = [&](const std::string& prompt) {
+    const Ended made =
+        luna({"generate", "--checkpoint", "xl.safetensors", "--prompt", prompt, "--width", "128",
+              "--height", "96", "--steps", "2", "--seed", "7", "--output", file("sdxl.png")});
+    EXPECT_EQ(made.status, 0) << made.err;
+    return picture(file("sdxl.png"));
+  };
+  const Image boat = drawn("a red boat");
+  EXPECT_EQ(boat.width, 128);
+  EXPECT_EQ(drawn("a red boat").pixels, boat.pixels);
+  EXPECT_NE(drawn("a blue house").pixels, boat.pixels);
+}
+
 TEST_F(CommandLine, ALoraIsNamedByAFlagOrInThePromptAndStandsInThePicture) {
   std::filesystem::create_directories(folder_->models() / "loras");
   SafetensorsWriter writer;

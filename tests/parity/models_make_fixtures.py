@@ -29,7 +29,10 @@ comfy.cli_args.args.use_pytorch_cross_attention = True
 import comfy.model_detection  # noqa: E402
 import comfy.ops  # noqa: E402
 import comfy.sd  # noqa: E402
+import comfy.model_base  # noqa: E402
 import comfy.sd1_clip  # noqa: E402
+import comfy.sdxl_clip  # noqa: E402
+import comfy.supported_models  # noqa: E402
 from comfy.ldm.models.autoencoder import AutoencoderKL  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
 from luna_weights import fill_state_dict, uniform  # noqa: E402
@@ -172,11 +175,11 @@ def transformers_clip(weights, width, layers, heads):
 START, END = 49406, 49407
 
 
-def chunks_of(name, count):
+def chunks_of(name, count, pad=END):
     """`count` made-up tokens in chunks of 77, as the tokenizer lays them out."""
     ids = ((uniform(name, max(count, 1)).astype(np.float64) + 1) * 24000).astype(np.int64)[:count].tolist()
     pieces = [ids[i : i + 75] for i in range(0, count, 75)] or [[]]
-    return [[START, *piece, END] + [END] * (75 - len(piece)) for piece in pieces]
+    return [[START, *piece, END] + [pad] * (75 - len(piece)) for piece in pieces]
 
 
 CLIPS = {"a": (64, 2, 1, torch.float32), "b": (128, 3, 2, torch.float32), "half": (64, 2, 1, torch.float16)}
@@ -226,6 +229,73 @@ def make_clip():
         fixture.tensors[name + ".weights"] = weights.half()
         fixture.add(name + ".hidden", hidden)
         fixture.add(name + ".pooled", pooled)
+    fixture.write()
+
+
+# name: tokens, weighted, clip skip
+SDXL_CASES = {"5": (5, False, 0), "0": (0, False, 0), "weighted_200": (200, True, 0), "skip_1": (9, False, 1),
+              "skip_3": (76, True, 3)}
+
+
+def comfy_sdxl_clip(width_l, width_g, layers):
+    """SDXL's two text encoders from a single file's names."""
+    def config(width):
+        return dict(hidden_size=width, num_hidden_layers=layers, num_attention_heads=width // 64, intermediate_size=4 * width)
+
+    clip = comfy.sdxl_clip.SDXLClipModel(dtype=torch.float32, model_options={"clip_l_model_config": config(width_l),
+                                                                            "clip_g_model_config": config(width_g)})
+    l_shapes = {k: torch.empty(v.shape) for k, v in clip.clip_l.transformer.state_dict().items() if k.startswith("text_model.")}
+    g_shapes = {"positional_embedding": (77, width_g), "text_projection": (width_g, width_g),
+                "token_embedding.weight": (49408, width_g), "ln_final.weight": (width_g,), "ln_final.bias": (width_g,)}
+    for i in range(layers):
+        block = f"transformer.resblocks.{i}."
+        g_shapes |= {block + "attn.in_proj_weight": (3 * width_g, width_g), block + "attn.in_proj_bias": (3 * width_g,),
+                     block + "attn.out_proj.weight": (width_g, width_g), block + "attn.out_proj.bias": (width_g,),
+                     block + "mlp.c_fc.weight": (4 * width_g, width_g), block + "mlp.c_fc.bias": (4 * width_g,),
+                     block + "mlp.c_proj.weight": (width_g, 4 * width_g), block + "mlp.c_proj.bias": (width_g,)}
+        g_shapes |= {f"{block}ln_{n}.{kind}": (width_g,) for n in (1, 2) for kind in ("weight", "bias")}
+    weights = {"conditioner.embedders.0.transformer." + k: v for k, v in fill_state_dict(l_shapes).items()}
+    weights |= {"conditioner.embedders.1.model." + k: v
+                for k, v in fill_state_dict({k: torch.empty(shape) for k, shape in g_shapes.items()}).items()}
+    loaded = comfy.supported_models.SDXL.process_clip_state_dict(None, weights)
+    missing, unexpected = clip.load_state_dict(loaded, strict=False)
+    assert not unexpected and not [name for name in missing if "logit_scale" not in name and "clip_l.transformer.text_projection" not in name], (missing, unexpected)
+    return clip
+
+
+def make_sdxl():
+    fixture = Fixture("sdxl")
+    clip = comfy_sdxl_clip(64, 128, 3)
+    for name, (count, weighted, skip) in SDXL_CASES.items():
+        pairs = {}
+        for key, pad in (("l", END), ("g", 0)):
+            chunks = chunks_of(f"sdxl_{name}.{key}", count, pad)
+            weights = torch.ones(len(chunks), 77)
+            if weighted:
+                weights[:, 2:60:3] = 1.3
+                weights[:, 4:40:5] = 0.5
+            pairs[key] = [[(token, float(w)) for token, w in zip(chunk, row)] for chunk, row in zip(chunks, weights)]
+            fixture.tensors[f"{name}.{key}.ids"] = torch.tensor(chunks, dtype=torch.int32)
+            fixture.tensors[f"{name}.{key}.weights"] = weights.half()
+        clip.reset_clip_options()
+        if skip:
+            clip.set_clip_options({"layer": -skip})
+        hidden, pooled = clip.encode_token_weights(pairs)
+        fixture.add(name + ".hidden", hidden)
+        fixture.add(name + ".pooled", pooled)
+
+    class Model:
+        embedder = comfy.model_base.Timestep(256)
+        noise_augmentor = None
+
+    pooled = values("sdxl.pooled", (1, 128))
+    sizes = {"height": 1000, "width": 640, "crop_h": 7, "crop_w": 16, "target_height": 512, "target_width": 1024}
+    for name, model, extra in (("usual", comfy.model_base.SDXL, {}), ("sizes", comfy.model_base.SDXL, sizes),
+                               ("refiner", comfy.model_base.SDXLRefiner, {}),
+                               ("refiner_negative", comfy.model_base.SDXLRefiner, {"prompt_type": "negative"}),
+                               ("refiner_score", comfy.model_base.SDXLRefiner, {"aesthetic_score": 9})):
+        given = {"pooled_output": pooled, "height": 40 * 8, "width": 56 * 8} | extra
+        fixture.add("y." + name, model.encode_adm(Model(), **given))
     fixture.write()
 
 
@@ -281,4 +351,5 @@ if __name__ == "__main__":
     with torch.inference_mode():
         make_unet()
         make_clip()
+        make_sdxl()
         make_vae()

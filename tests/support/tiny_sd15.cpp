@@ -11,6 +11,7 @@ namespace {
 using Shape = std::vector<std::int64_t>;
 constexpr int kVocabulary = 49408;
 constexpr int kPositions = 77;
+constexpr int kSizes = 6, kSizeWidth = 256;  // of SDXL's vector conditioning
 
 /// Collects the tensors of one component under a moving prefix.
 class Layout {
@@ -59,9 +60,14 @@ void unet_attention(Layout& layout, const std::string& name, int width, int cont
   layout.linear(name + ".to_out.0", width, width);
 }
 
-void unet_transformer(Layout& layout, const std::string& name, int width, int context, int depth) {
+void unet_transformer(Layout& layout, const std::string& name, int width, int context, int depth,
+                      bool matrices) {
+  const auto projection = [&](const char* which) {
+    matrices ? layout.linear(name + which, width, width)
+             : layout.conv(name + which, width, width, 1);
+  };
   layout.norm(name + ".norm", width);
-  layout.conv(name + ".proj_in", width, width, 1);
+  projection(".proj_in");
   for (int i = 0; i < depth; ++i) {
     const std::string block = at(name + ".transformer_blocks", static_cast<std::size_t>(i));
     unet_attention(layout, block + ".attn1", width, width);
@@ -72,7 +78,7 @@ void unet_transformer(Layout& layout, const std::string& name, int width, int co
     layout.norm(block + ".norm2", width);
     layout.norm(block + ".norm3", width);
   }
-  layout.conv(name + ".proj_out", width, width, 1);
+  projection(".proj_out");
 }
 
 void vae_res_block(Layout& layout, const std::string& name, int in, int out) {
@@ -124,14 +130,31 @@ TinySd15Options TinySd15Options::full_width() {
   return options;
 }
 
+TinySd15Options TinySd15Options::sdxl() {
+  TinySd15Options options;
+  options.unet_channels = 64;
+  options.unet_channel_mult = {1, 2};
+  options.unet_res_blocks = {1, 1};
+  options.unet_transformer_depth = {0, 2};
+  options.unet_middle_depth = 2;
+  options.text_layers = 3;
+  options.clip_g_width = 128;
+  return options;
+}
+
 std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
   const std::size_t levels = options.unet_channel_mult.size();
   if (options.unet_res_blocks.size() != levels || options.unet_transformer_depth.size() != levels)
     throw std::runtime_error("the UNet's lists need one entry a level each");
-  const int base = options.unet_channels, embedding = 4 * base, context = options.context_width;
+  const int base = options.unet_channels, embedding = 4 * base, context = options.unet_context();
+  const bool sdxl = options.clip_g_width > 0;
   Layout layout(options.dtype);
   layout.linear("time_embed.0", base, embedding);
   layout.linear("time_embed.2", embedding, embedding);
+  if (sdxl) {
+    layout.linear("label_emb.0.0", options.clip_g_width + kSizes * kSizeWidth, embedding);
+    layout.linear("label_emb.0.2", embedding, embedding);
+  }
 
   std::vector<int> skips = {base};
   std::size_t index = 0;
@@ -144,7 +167,7 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
       unet_res_block(layout, name + ".0", width, out, embedding);
       width = out;
       if (const int depth = options.unet_transformer_depth[level]; depth > 0)
-        unet_transformer(layout, name + ".1", width, context, depth);
+        unet_transformer(layout, name + ".1", width, context, depth, sdxl);
       skips.push_back(width);
     }
     if (level + 1 < levels) {
@@ -154,7 +177,7 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
   }
 
   unet_res_block(layout, "middle_block.0", width, width, embedding);
-  unet_transformer(layout, "middle_block.1", width, context, options.unet_middle_depth);
+  unet_transformer(layout, "middle_block.1", width, context, options.unet_middle_depth, sdxl);
   unet_res_block(layout, "middle_block.2", width, width, embedding);
 
   index = 0;
@@ -167,7 +190,7 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
       width = out;
       std::size_t next = 1;
       if (const int depth = options.unet_transformer_depth[level]; depth > 0)
-        unet_transformer(layout, at(name, next++), width, context, depth);
+        unet_transformer(layout, at(name, next++), width, context, depth, sdxl);
       if (level > 0 && block == options.unet_res_blocks[level])
         layout.conv(at(name, next) + ".conv", width, width, 3);
     }
@@ -193,6 +216,26 @@ std::vector<NamedTensor> tiny_text_tensors(const TinySd15Options& options) {
     layout.norm(layer + ".layer_norm2", width);
   }
   layout.norm("text_model.final_layer_norm", width);
+  return std::move(layout).take();
+}
+
+std::vector<NamedTensor> tiny_clip_g_tensors(const TinySd15Options& options) {
+  const int width = options.clip_g_width;
+  Layout layout(options.text_dtype);
+  layout.tensor("positional_embedding", {kPositions, width});
+  layout.tensor("text_projection", {width, width});
+  layout.tensor("token_embedding.weight", {kVocabulary, width});
+  for (int i = 0; i < options.clip_g_layers; ++i) {
+    const std::string block = at("transformer.resblocks", static_cast<std::size_t>(i));
+    layout.tensor(block + ".attn.in_proj_weight", {3 * width, width});
+    layout.tensor(block + ".attn.in_proj_bias", {3 * width});
+    layout.linear(block + ".attn.out_proj", width, width);
+    layout.norm(block + ".ln_1", width);
+    layout.norm(block + ".ln_2", width);
+    layout.linear(block + ".mlp.c_fc", width, 4 * width);
+    layout.linear(block + ".mlp.c_proj", 4 * width, width);
+  }
+  layout.norm("ln_final", width);
   return std::move(layout).take();
 }
 
@@ -245,7 +288,12 @@ void write_tiny_sd15(const std::string& path, const TinySd15Options& options) {
     writer.set_metadata("luna.vae.groups", std::to_string(options.vae_groups));
   const auto prefix = [&](const char* name) { return std::string(options.bare_names ? "" : name); };
   if (options.with_text)
-    add_component(writer, tiny_text_tensors(options), prefix("cond_stage_model.transformer."),
+    add_component(writer, tiny_text_tensors(options),
+                  prefix(options.clip_g_width > 0 ? "conditioner.embedders.0.transformer."
+                                                  : "cond_stage_model.transformer."),
+                  options.text_salt);
+  if (options.with_text && options.clip_g_width > 0)
+    add_component(writer, tiny_clip_g_tensors(options), "conditioner.embedders.1.model.",
                   options.text_salt);
   if (options.with_vae)
     add_component(writer, tiny_vae_tensors(options), prefix("first_stage_model."),

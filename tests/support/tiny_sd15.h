@@ -7,7 +7,7 @@
 
 namespace luna::support {
 
-/// Size and content of a made-up SD1.5 in the layout of the real single-file checkpoint.
+/// Size and content of a made-up SD1.5, or SDXL, in the layout of the real single-file checkpoint.
 ///
 /// The values of a tensor follow from salt + its name without the component's prefix (fill_weight),
 /// so the same component has the same bytes in every file that holds it, and another salt makes
@@ -28,6 +28,12 @@ struct TinySd15Options {
   DType text_dtype = DType::kF32;
   std::string text_salt;
 
+  /// Other than 0: an SDXL. CLIP-G of this width in open_clip's names stands beside the text
+  /// encoder; the UNet's context is as wide as both, its projections are matrices, its heads 64
+  /// wide (so unet_channels a multiple of 64), and it has vector conditioning.
+  int clip_g_width = 0;
+  int clip_g_layers = 3;
+
   /// VAE; groups other than 32 are noted in the metadata.
   int vae_channels = 32;
   std::vector<int> vae_channel_mult = {1, 2, 2, 2};
@@ -47,6 +53,10 @@ struct TinySd15Options {
   /// What ComfyUI's own loader accepts: full widths, full VAE and text encoder, one UNet block a
   /// level.
   static TinySd15Options full_width();
+  /// Two levels, 64 channels, text encoders of 64 and 128.
+  static TinySd15Options sdxl();
+
+  int unet_context() const { return context_width + clip_g_width; }
 };
 
 struct NamedTensor {
@@ -57,6 +67,7 @@ struct NamedTensor {
 /// Names and shapes of the components, in the order of the modules.
 std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options);
 std::vector<NamedTensor> tiny_text_tensors(const TinySd15Options& options);  ///< "text_model...."
+std::vector<NamedTensor> tiny_clip_g_tensors(const TinySd15Options& options);
 std::vector<NamedTensor> tiny_vae_tensors(const TinySd15Options& options);
 
 /// Writes the file; throws std::runtime_error. About 0.1 s with the defaults (25 MB, half of it the

@@ -1,5 +1,5 @@
-// Writes a checkpoint with random weights in SD1.5's single-file layout: for demos, tests and
-// benchmarks.
+// Writes a checkpoint with random weights in SD1.5's or SDXL's single-file layout: for demos, tests
+// and benchmarks.
 #include <cstdio>
 #include <exception>
 
@@ -9,20 +9,21 @@
 
 int main(int argc, char** argv) {
   using luna::support::TinySd15Options;
-  CLI::App app{"Writes a checkpoint with random weights in SD1.5's single-file layout."};
+  CLI::App app{"Writes a checkpoint with random weights in SD1.5's or SDXL's single-file layout."};
   std::string path, size = "tiny", salt;
   bool half = false;
   app.add_option("file", path, "The .safetensors file to write")->required();
   app.add_option("--size", size,
                  "tiny (a few MB), full-depth (SD1.5's depth, small widths), full-width (what "
-                 "ComfyUI's own loader accepts)")
-      ->check(CLI::IsMember({"tiny", "full-depth", "full-width"}));
+                 "ComfyUI's own loader accepts), sdxl (tiny, with two text encoders)")
+      ->check(CLI::IsMember({"tiny", "full-depth", "full-width", "sdxl"}));
   app.add_option("--salt", salt, "Another salt makes other weights");
   app.add_flag("--fp16", half, "Store in half precision");
   CLI11_PARSE(app, argc, argv);
 
   TinySd15Options options = size == "full-width"   ? TinySd15Options::full_width()
                             : size == "full-depth" ? TinySd15Options::full_depth()
+                            : size == "sdxl"       ? TinySd15Options::sdxl()
                                                    : TinySd15Options();
   options.unet_salt = options.text_salt = options.vae_salt = salt;
   if (half) options.dtype = options.text_dtype = luna::DType::kF16;

@@ -11,6 +11,7 @@ namespace luna::worker {
 namespace {
 
 constexpr std::string_view kWeight = ".weight";
+constexpr std::string_view kFused = "in_proj";
 
 std::string with_underscores(std::string text) {
   std::ranges::replace(text, '.', '_');
@@ -30,8 +31,30 @@ std::string processor_path(std::string path) {
 
 }  // namespace
 
-void AdapterNames::add(const std::string& name_in_file, const std::string& layer) {
-  layers_.emplace(name_in_file, layer);
+void AdapterNames::add(const std::string& name_in_file, const Place& place) {
+  places_.emplace(name_in_file, place);
+}
+
+void AdapterNames::add_unet_layer(const std::string& layer, const std::string& diffusers_path) {
+  const Place place{layer};
+  add("lora_unet_" + with_underscores(layer), place);
+  add("diffusion_model." + layer, place);
+  if (diffusers_path.empty()) return;
+  add("lora_unet_" + with_underscores(diffusers_path), place);
+  add("lycoris_" + with_underscores(diffusers_path), place);
+  for (const char* prefix : {"", "unet.", "base_model.model.", "unet.base_model.model."}) {
+    add(prefix + diffusers_path, place);
+    add(prefix + processor_path(diffusers_path), place);
+  }
+}
+
+void AdapterNames::add_text_layer(Slot slot, const std::string& path, const Place& place) {
+  const bool g = slot == Slot::kClipG;
+  add((g ? "lora_te2_" : "lora_te1_") + with_underscores(path), place);
+  add((g ? "text_encoder_2." : "text_encoder.") + path, place);
+  add((g ? "text_encoders.clip_g.transformer." : "text_encoders.clip_l.transformer.") + path,
+      place);
+  if (!g) add("lora_te_" + with_underscores(path), place);
 }
 
 Result<AdapterNames> AdapterNames::of(Slot slot, const TensorDirectory& component) {
@@ -44,37 +67,35 @@ Result<AdapterNames> AdapterNames::of(Slot slot, const TensorDirectory& componen
     if (!name.ends_with(kWeight)) continue;
     const std::string layer = name.substr(0, name.size() - kWeight.size());
     if (slot == Slot::kUNet) {
-      names.add("lora_unet_" + with_underscores(layer), layer);
-      names.add("diffusion_model." + layer, layer);
-      const std::string path = diffusers_layer_name(config, layer);
-      if (path.empty()) continue;
-      names.add("lora_unet_" + with_underscores(path), layer);
-      names.add("lycoris_" + with_underscores(path), layer);
-      for (const char* prefix : {"", "unet.", "base_model.model.", "unet.base_model.model."}) {
-        names.add(prefix + path, layer);
-        names.add(prefix + processor_path(path), layer);
-      }
-    } else if (slot == Slot::kClipL) {
-      for (const char* prefix : {"lora_te_", "lora_te1_"})
-        names.add(prefix + with_underscores(layer), layer);
-      names.add("text_encoder." + layer, layer);
-      names.add("text_encoders.clip_l.transformer." + layer, layer);
+      names.add_unet_layer(layer, diffusers_layer_name(config, layer));
+    } else if (layer.ends_with(kFused)) {
+      const std::string attention = layer.substr(0, layer.size() - kFused.size());
+      int part = 0;
+      for (const char* projection : {"q_proj", "k_proj", "v_proj"})
+        names.add_text_layer(slot, attention + projection, {layer, part++, 3});
+    } else if (slot == Slot::kClipL || slot == Slot::kClipG) {
+      names.add_text_layer(slot, layer, {layer});
     }
   }
   return names;
 }
 
-const std::string* AdapterNames::layer(const std::string& name_in_file) const {
-  const auto found = layers_.find(name_in_file);
-  return found == layers_.end() ? nullptr : &found->second;
+const AdapterNames::Place* AdapterNames::find(const std::string& name_in_file) const {
+  const auto found = places_.find(name_in_file);
+  return found == places_.end() ? nullptr : &found->second;
 }
 
 bool AdapterNames::is_meant_for(Slot slot, const std::string& name_in_file) {
+  const auto begins = [&](const auto& prefixes) {
+    return std::ranges::any_of(
+        prefixes, [&](std::string_view prefix) { return name_in_file.starts_with(prefix); });
+  };
   constexpr std::array<std::string_view, 5> kText = {"lora_te", "text_encoder", "clip_", "t5xxl",
                                                      "lora_prior_te"};
-  const bool text = std::ranges::any_of(
-      kText, [&](std::string_view prefix) { return name_in_file.starts_with(prefix); });
-  return text == (slot != Slot::kUNet);
+  constexpr std::array<std::string_view, 3> kSecond = {"lora_te2_", "text_encoder_2.",
+                                                       "text_encoders.clip_g."};
+  if (slot == Slot::kUNet) return !begins(kText);
+  return begins(kText) && begins(kSecond) == (slot == Slot::kClipG);
 }
 
 }  // namespace luna::worker

@@ -17,7 +17,20 @@ constexpr std::size_t kNamedLayers = 5;
 struct Step {
   const WeightChange* change = nullptr;
   double strength = 1;
-  std::string from;  ///< for messages: file and layer
+  int part = 0, parts = 1;  ///< of the weight's rows
+  std::string from;         ///< for messages: file and layer
+
+  Status fits(std::vector<std::int64_t> shape) const {
+    if (!shape.empty()) shape[0] /= parts;
+    return change->fits(shape).with_context(from);
+  }
+  at::Tensor apply(at::Tensor weight) const {
+    if (parts == 1) return change->apply(std::move(weight), strength);
+    const std::int64_t rows = weight.size(0) / parts;
+    at::Tensor slice = weight.narrow(0, part * rows, rows);
+    slice.copy_(change->apply(slice.clone(), strength));
+    return weight;
+  }
 };
 using Steps = std::map<std::string, std::vector<Step>>;
 
@@ -41,18 +54,18 @@ Status plan(Slot slot, const LoadedAdapter& adapter, const AdapterNames& names,
   std::vector<std::string> strangers;
   std::size_t known = 0;
   for (const auto& [name, layer] : adapter.file->layers) {
-    const std::string* own = names.layer(name);
+    const AdapterNames::Place* own = names.find(name);
     if (!own) {
       if (AdapterNames::is_meant_for(slot, name)) strangers.push_back(name);
       continue;
     }
     ++known;
-    const Step step{nullptr, adapter.strength, fmt::format("{}, layer '{}'", adapter.path, name)};
     const auto change = [&](const WeightChangePtr& by, const char* which) {
-      const std::string weight = *own + which;
+      const std::string weight = own->layer + which;
       if (!by) return;
       if (!component.has(weight)) return strangers.push_back(name + which);
-      steps[weight].push_back({by.get(), step.strength, step.from});
+      steps[weight].push_back({by.get(), adapter.strength, own->part, own->parts,
+                               fmt::format("{}, layer '{}'", adapter.path, name)});
     };
     change(layer.weight, ".weight");
     change(layer.bias, ".bias");
@@ -93,13 +106,11 @@ Result<Overlay> make_overlay(Slot slot, const HostWeights& pristine,
   }
   for (const auto& [name, changes] : steps) {
     for (const Step& step : changes) {
-      LUNA_RETURN_IF_ERROR(
-          step.change->fits(component.tensors.at(name).shape).with_context(step.from));
+      LUNA_RETURN_IF_ERROR(step.fits(component.tensors.at(name).shape));
     }
     LUNA_ASSIGN_OR_RETURN(at::Tensor changed, torch_call(fmt::format("adapting '{}'", name), [&] {
                             at::Tensor weight = pristine_f32(pristine, name, device);
-                            for (const Step& step : changes)
-                              weight = step.change->apply(std::move(weight), step.strength);
+                            for (const Step& step : changes) weight = step.apply(std::move(weight));
                             return weight.to(storage);
                           }));
     overlay.changed.emplace(name, std::move(changed));

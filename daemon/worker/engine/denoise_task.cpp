@@ -62,9 +62,9 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
-  LUNA_ASSIGN_OR_RETURN(
-      const ActiveEntry entry,
-      active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_));
+  LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
+                        active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
+                                     {x.size(1), x.size(2), false}));
   const std::uint64_t needed =
       model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
                                static_cast<int>(entry.context.size(1)));
@@ -79,9 +79,8 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
     return ModelRow{row_models_[index].get(),
                     sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
-                    static_cast<float>(sampling_->timestep(row.sigma)),
-                    entry.context,
-                    {}};
+                    static_cast<float>(sampling_->timestep(row.sigma)), entry.context,
+                    entry.extras};
   });
 }
 

@@ -69,24 +69,32 @@ class DeviceEngine final : public Engine {
   void begin_request(LiveJob& live, LoadModelRequest& request);
   void begin_request(LiveJob& live, UnloadModelRequest& request);
   void begin_request(LiveJob& live, RestoreModelRequest& request);
-  void encode_tokens(LiveJob& live);
+  /// CLIP-L and CLIP-G as far as the workflow has them; CLIP-L where it has neither.
+  std::vector<Slot> text_slots(const LiveJob& live) const;
+  /// Makes the tokens of the encoders from `next` on that the request does not give, and encodes.
+  void encode_tokens(LiveJob& live, std::size_t next, std::vector<std::string> warnings);
+  void tokenize_for(LiveJob& live, std::size_t next, TokenizeReply reply);
   /// Gets the slot's model and goes on with `then`, unless the job has ended by then.
   void with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then);
   void with_model(LiveJob& live, Slot slot, const ModelRef& model,
                   std::function<void(LiveJob&)> then);
-  /// Gets the slot's model once with each of the LoRA sets, one after the other, into
-  /// live.models.
-  void with_adapted(LiveJob& live, Slot slot, std::vector<std::vector<AdapterUse>> sets,
-                    std::function<void(LiveJob&)> then);
+  struct WantedModel {
+    Slot slot;
+    std::vector<AdapterUse> adapters;
+  };
+  /// Gets these models, one after the other, into live.models.
+  void with_models(LiveJob& live, std::vector<WantedModel> wanted,
+                   std::function<void(LiveJob&)> then);
   /// The UNet with the LoRA set of each row; rows of equal sets share one. `then` gets one a
   /// row, and one for a call without rows.
   using RowModels = std::vector<std::shared_ptr<const DenoisingModel>>;
   void with_row_models(LiveJob& live, const std::vector<const std::vector<LoraRef>*>& rows,
                        std::function<void(LiveJob&, RowModels)> then);
-  Result<ClipTokenizer::Tokenized> tokenized(const std::string& text, std::size_t width);
+  Result<ClipTokenizer::Tokenized> tokenized(const std::string& text, std::size_t width,
+                                             std::int64_t pad);
   /// Goes on with `then` and the tokens: at once for a short text (microseconds), which would
   /// otherwise wait for the forward that begins meanwhile; else when the text thread has made them.
-  void with_tokens(LiveJob& live, const std::string& text, std::size_t width,
+  void with_tokens(LiveJob& live, const std::string& text, std::size_t width, std::int64_t pad,
                    std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then);
   void start_task(LiveJob& live, std::unique_ptr<Task> task);
   void run_device_work();

@@ -19,6 +19,15 @@ constexpr std::size_t kShortText = 1024;
 // Each different set of adapters in a call holds an overlay while the call runs.
 constexpr std::size_t kMostSets = 64;
 
+// What a prompt's chunks are filled up with: the end token, and 0.
+constexpr std::int64_t kClipLPad = 49407, kClipGPad = 0;
+
+void add_missing(std::vector<std::string>& to, const std::vector<std::string>& from) {
+  for (const std::string& text : from) {
+    if (std::ranges::find(to, text) == to.end()) to.push_back(text);
+  }
+}
+
 /// Its vectors may have to be read from a file.
 bool names_embedding(const std::string& text) {
   return text.find("embedding:") != std::string::npos;
@@ -56,7 +65,7 @@ void DeviceEngine::begin(LiveJob& live) {
 }
 
 void DeviceEngine::with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then) {
-  with_adapted(live, slot, {{}}, std::move(then));
+  with_models(live, {{slot, {}}}, std::move(then));
 }
 
 void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
@@ -65,25 +74,25 @@ void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
   with_model(live, slot, std::move(then));
 }
 
-void DeviceEngine::with_adapted(LiveJob& live, Slot slot, std::vector<std::vector<AdapterUse>> sets,
-                                std::function<void(LiveJob&)> then) {
+void DeviceEngine::with_models(LiveJob& live, std::vector<WantedModel> wanted,
+                               std::function<void(LiveJob&)> then) {
+  if (live.models.size() == wanted.size()) return then(live);
+  const auto [slot, adapters] = wanted[live.models.size()];
   const auto model = live.job.models.slots.find(slot);
   if (model == live.job.models.slots.end()) {
     return end(live.job.id, error(StatusCode::kFailedPrecondition,
                                   "{} needs a {}, and the workflow's model set has none",
                                   job_kind(live.job.request), slot_name(slot)));
   }
-  if (live.models.size() == sets.size()) return then(live);
-  const std::vector<AdapterUse> adapters = sets[live.models.size()];
   residency_->acquire(slot, model->second, adapters,
-                      [this, id = live.job.id, slot, sets = std::move(sets),
+                      [this, id = live.job.id, wanted = std::move(wanted),
                        then = std::move(then)](Result<ModelHandle> handle) {
-                        inbox_.post([this, id, slot, sets, then, handle = std::move(handle)] {
+                        inbox_.post([this, id, wanted, then, handle = std::move(handle)] {
                           LiveJob* const live = find(id);
                           if (!live) return;
                           if (!handle.ok()) return end(id, handle.status());
                           live->models.push_back(*handle);
-                          with_adapted(*live, slot, sets, then);
+                          with_models(*live, wanted, then);
                         });
                       });
 }
@@ -106,22 +115,24 @@ void DeviceEngine::with_row_models(LiveJob& live,
                                   kMostSets, sets.size()));
   }
   if (set_of_row.empty()) set_of_row.push_back(0);
-  with_adapted(live, Slot::kUNet, std::move(sets),
-               [this, set_of_row, then = std::move(then)](LiveJob& ready) {
-                 RowModels models;
-                 for (const std::size_t set : set_of_row)
-                   models.push_back(model_as<DenoisingModel>(ready.models[set]));
-                 if (std::ranges::find(models, nullptr) != models.end()) {
-                   return end(ready.job.id, error(StatusCode::kInternal,
-                                                  "the unet slot holds no denoising model"));
-                 }
-                 then(ready, std::move(models));
-               });
+  std::vector<WantedModel> wanted;
+  for (std::vector<AdapterUse>& set : sets) wanted.push_back({Slot::kUNet, std::move(set)});
+  with_models(live, std::move(wanted), [this, set_of_row, then = std::move(then)](LiveJob& ready) {
+    RowModels models;
+    for (const std::size_t set : set_of_row)
+      models.push_back(model_as<DenoisingModel>(ready.models[set]));
+    if (std::ranges::find(models, nullptr) != models.end()) {
+      return end(ready.job.id,
+                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
+    }
+    then(ready, std::move(models));
+  });
 }
 
-Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text,
-                                                         std::size_t width) {
+Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text, std::size_t width,
+                                                         std::int64_t pad) {
   ClipTokenizer::Options options;
+  options.pad = pad;
   options.embeddings = [this,
                         width](std::string_view name) -> std::optional<EmbeddingShelf::Vectors> {
     auto found = embeddings_.find(name, width);
@@ -134,6 +145,7 @@ Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text
 }
 
 void DeviceEngine::with_tokens(LiveJob& live, const std::string& text, std::size_t width,
+                               std::int64_t pad,
                                std::function<void(LiveJob&, ClipTokenizer::Tokenized)> then) {
   const JobId id = live.job.id;
   const auto go_on = [this, id, then = std::move(then)](Result<ClipTokenizer::Tokenized> tokens) {
@@ -142,9 +154,11 @@ void DeviceEngine::with_tokens(LiveJob& live, const std::string& text, std::size
     if (!tokens.ok()) return end(id, tokens.status());
     then(*live, std::move(tokens).value());
   };
-  if (text.size() <= kShortText && !names_embedding(text)) return go_on(tokenized(text, width));
-  const Status posted = text_thread_->post([this, text, width, go_on] {
-    inbox_.post([go_on, tokens = tokenized(text, width)]() mutable { go_on(std::move(tokens)); });
+  if (text.size() <= kShortText && !names_embedding(text))
+    return go_on(tokenized(text, width, pad));
+  const Status posted = text_thread_->post([this, text, width, pad, go_on] {
+    inbox_.post(
+        [go_on, tokens = tokenized(text, width, pad)]() mutable { go_on(std::move(tokens)); });
   });
   if (!posted.ok()) end(id, posted);
 }
@@ -158,47 +172,73 @@ void DeviceEngine::start_task(LiveJob& live, std::unique_ptr<Task> task) {
   if (auto result = live.task->take_result()) end(id, std::move(*result));
 }
 
+std::vector<Slot> DeviceEngine::text_slots(const LiveJob& live) const {
+  std::vector<Slot> slots;
+  for (const Slot slot : {Slot::kClipL, Slot::kClipG}) {
+    if (live.job.models.slots.contains(slot)) slots.push_back(slot);
+  }
+  return slots.empty() ? std::vector<Slot>{Slot::kClipL} : slots;
+}
+
 void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
-  const auto tokenize = [this, text = request.text](LiveJob& job, std::size_t width) {
-    with_tokens(job, text, width, [this](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
-      end(ready.job.id,
-          JobReply(TokenizeReply{{{"l", std::move(tokens.chunks)}}, std::move(tokens.warnings)}));
-    });
-  };
   // Only an embedding's vectors depend on the encoder.
-  if (!names_embedding(request.text) || !live.job.models.slots.contains(Slot::kClipL))
-    return tokenize(live, kUsualWidth);
-  with_model(live, Slot::kClipL, [tokenize](LiveJob& ready) {
-    const auto encoder = model_as<TextEncoder>(ready.models.front());
-    tokenize(ready, encoder ? static_cast<std::size_t>(encoder->width()) : kUsualWidth);
-  });
+  const bool has_encoder =
+      live.job.models.slots.contains(Slot::kClipL) || live.job.models.slots.contains(Slot::kClipG);
+  if (!names_embedding(request.text) || !has_encoder) return tokenize_for(live, 0, {});
+  std::vector<WantedModel> wanted;
+  for (const Slot slot : text_slots(live)) wanted.push_back({slot, {}});
+  with_models(live, std::move(wanted), [this](LiveJob& ready) { tokenize_for(ready, 0, {}); });
+}
+
+void DeviceEngine::tokenize_for(LiveJob& live, std::size_t next, TokenizeReply reply) {
+  const std::vector<Slot> slots = text_slots(live);
+  if (next == slots.size()) return end(live.job.id, JobReply(std::move(reply)));
+  const bool g = slots[next] == Slot::kClipG;
+  const auto encoder =
+      next < live.models.size() ? model_as<TextEncoder>(live.models[next]) : nullptr;
+  const auto width = encoder ? static_cast<std::size_t>(encoder->width()) : kUsualWidth;
+  with_tokens(live, std::get<TokenizeRequest>(live.job.request).text, width,
+              g ? kClipGPad : kClipLPad,
+              [this, g, next, reply = std::move(reply)](LiveJob& ready,
+                                                        ClipTokenizer::Tokenized tokens) mutable {
+                reply.chunks.emplace(g ? "g" : "l", std::move(tokens.chunks));
+                add_missing(reply.warnings, tokens.warnings);
+                tokenize_for(ready, next + 1, std::move(reply));
+              });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, EncodeTextRequest& request) {
-  with_adapted(live, Slot::kClipL, {adapter_uses(request.loras, Slot::kClipL)},
-               [this](LiveJob& ready) { encode_tokens(ready); });
+  std::vector<WantedModel> wanted;
+  for (const Slot slot : text_slots(live))
+    wanted.push_back({slot, adapter_uses(request.loras, slot)});
+  with_models(live, std::move(wanted), [this](LiveJob& ready) { encode_tokens(ready, 0, {}); });
 }
 
-void DeviceEngine::encode_tokens(LiveJob& live) {
-  auto encoder = model_as<TextEncoder>(live.models.front());
-  if (!encoder)
-    return end(live.job.id, error(StatusCode::kInternal, "the clip_l slot holds no text encoder"));
-  auto& request = std::get<EncodeTextRequest>(live.job.request);
-  if (!request.tokens.empty()) {
-    return start_task(
-        live, std::make_unique<EncodeTextTask>(services_, live.ticket, std::move(request),
-                                               live.models.front()->warnings, std::move(encoder)));
+void DeviceEngine::encode_tokens(LiveJob& live, std::size_t next,
+                                 std::vector<std::string> warnings) {
+  std::vector<std::shared_ptr<const TextEncoder>> encoders;
+  for (const ModelHandle& model : live.models) {
+    encoders.push_back(model_as<TextEncoder>(model));
+    if (encoders.back()) continue;
+    return end(live.job.id, error(StatusCode::kInternal, "a text encoder's slot holds none"));
   }
-  const auto width = static_cast<std::size_t>(encoder->width());
-  with_tokens(
-      live, request.text, width, [this, encoder](LiveJob& ready, ClipTokenizer::Tokenized tokens) {
-        auto& text = std::get<EncodeTextRequest>(ready.job.request);
-        text.tokens[encoder->token_key()] = std::move(tokens.chunks);
-        tokens.warnings.insert(tokens.warnings.end(), ready.models.front()->warnings.begin(),
-                               ready.models.front()->warnings.end());
-        start_task(ready, std::make_unique<EncodeTextTask>(services_, ready.ticket, std::move(text),
-                                                           std::move(tokens.warnings), encoder));
-      });
+  auto& request = std::get<EncodeTextRequest>(live.job.request);
+  const bool given = next == 0 && !request.tokens.empty();
+  if (given || next == encoders.size()) {
+    for (const ModelHandle& model : live.models) add_missing(warnings, model->warnings);
+    return start_task(live,
+                      std::make_unique<EncodeTextTask>(services_, live.ticket, std::move(request),
+                                                       std::move(warnings), std::move(encoders)));
+  }
+  const auto encoder = encoders[next];
+  with_tokens(live, request.text, static_cast<std::size_t>(encoder->width()), encoder->pad(),
+              [this, encoder, next, warnings = std::move(warnings)](
+                  LiveJob& ready, ClipTokenizer::Tokenized tokens) mutable {
+                auto& text = std::get<EncodeTextRequest>(ready.job.request);
+                text.tokens[encoder->token_key()] = std::move(tokens.chunks);
+                add_missing(warnings, tokens.warnings);
+                encode_tokens(ready, next + 1, std::move(warnings));
+              });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, VaeEncodeRequest&) {

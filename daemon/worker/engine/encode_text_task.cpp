@@ -1,6 +1,9 @@
 #include "daemon/worker/engine/encode_text_task.h"
 
+#include <algorithm>
 #include <utility>
+
+#include <fmt/ranges.h>
 
 #include "daemon/worker/ops/torch_call.h"
 
@@ -13,18 +16,20 @@ constexpr std::size_t kMaxChunks = 512;
 
 EncodeTextTask::EncodeTextTask(TaskServices& services, TaskTicket ticket, EncodeTextRequest request,
                                std::vector<std::string> warnings,
-                               std::shared_ptr<const TextEncoder> encoder)
+                               std::vector<std::shared_ptr<const TextEncoder>> encoders)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
       warnings_(std::move(warnings)),
-      encoder_(std::move(encoder)) {}
+      encoders_(std::move(encoders)) {}
 
 Status EncodeTextTask::start() {
+  std::vector<std::string> keys;
+  for (const auto& encoder : encoders_) keys.push_back(encoder->token_key());
   for (const auto& [key, chunks] : request_.tokens) {
-    if (key != encoder_->token_key()) {
+    if (std::ranges::find(keys, key) == keys.end()) {
       return error(StatusCode::kInvalidArgument,
-                   "tokens: expected those of encoder '{}', found '{}'", encoder_->token_key(),
+                   "tokens: expected those of encoder '{}', found '{}'", fmt::join(keys, "', '"),
                    key);
     }
     if (chunks.size() > kMaxChunks) {
@@ -39,17 +44,25 @@ void EncodeTextTask::run_item() {
   finish(torch_call("encoding text", [&] { return encode(); }));
 }
 
-Result<JobReply> EncodeTextTask::encode() {
-  const auto chunks = request_.tokens.find(encoder_->token_key());
+/// SD1.5 takes the last layer's states, normed; SDXL those of the layer before, as they are.
+TextLayer EncodeTextTask::layer() const {
+  const bool sdxl = std::ranges::any_of(
+      encoders_, [](const auto& encoder) { return encoder->token_key() == "g"; });
+  const int usual = sdxl ? 2 : 1;
+  return {request_.clip_skip > 0 ? request_.clip_skip : usual, !sdxl};
+}
+
+Result<TextEncoding> EncodeTextTask::run(const TextEncoder& encoder) {
+  const auto chunks = request_.tokens.find(encoder.token_key());
   Result<TextEncoding> encoding = error(StatusCode::kInternal, "the encoder was not run");
   services_.pacer.run(
       [&] {
-        encoding = encoder_->encode(
+        encoding = encoder.encode(
             chunks == request_.tokens.end() ? std::vector<std::vector<Token>>() : chunks->second,
-            request_.clip_skip);
+            layer());
       },
       [&counters = services_.counters, &share = services_.fair_share, workflow = ticket_.workflow,
-       kind = "clip_" + encoder_->token_key()](double seconds) {
+       kind = "clip_" + encoder.token_key()](double seconds) {
         counters.forward(kind, 1, seconds);
         share.charge(workflow, seconds);
       });
@@ -57,13 +70,28 @@ Result<JobReply> EncodeTextTask::encode() {
   if (!encoding->hidden.isfinite().all().item<bool>()) {
     return error(StatusCode::kInvalidArgument, "the encoded text has NaN or infinite values");
   }
+  return encoding;
+}
+
+Result<JobReply> EncodeTextTask::encode() {
+  TextEncoding all;
+  for (const auto& encoder : encoders_) {
+    LUNA_ASSIGN_OR_RETURN(TextEncoding one, run(*encoder));
+    if (!all.hidden.defined()) {
+      all = std::move(one);
+      continue;
+    }
+    const std::int64_t tokens = std::min(all.hidden.size(1), one.hidden.size(1));
+    all.hidden = at::cat({all.hidden.narrow(1, 0, tokens), one.hidden.narrow(1, 0, tokens)}, -1);
+    all.pooled = one.pooled;
+  }
   EncodeTextReply reply;
   reply.warnings = warnings_;
   LUNA_ASSIGN_OR_RETURN(reply.cross_attn,
-                        tensor_ref_of(encoding->hidden.to(at::kFloat), services_.make_bytes));
-  if (encoding->pooled.defined()) {
+                        tensor_ref_of(all.hidden.to(at::kFloat), services_.make_bytes));
+  if (all.pooled.defined()) {
     LUNA_ASSIGN_OR_RETURN(reply.pooled,
-                          tensor_ref_of(encoding->pooled.to(at::kFloat), services_.make_bytes));
+                          tensor_ref_of(all.pooled.to(at::kFloat), services_.make_bytes));
   }
   return JobReply(std::move(reply));
 }

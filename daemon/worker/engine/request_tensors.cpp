@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "daemon/worker/engine/vector_conditioning.h"
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/sampling/guidance.h"
@@ -70,7 +71,8 @@ Result<at::Tensor> mask_row(const TensorRef& tensor, std::string_view what, at::
 }
 
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
-                                 const DenoisingModel& model, const ModelSampling& sampling) {
+                                 const DenoisingModel& model, const ModelSampling& sampling,
+                                 const EntryPlace& place) {
   LUNA_RETURN_IF_ERROR(check_served(entry, what));
   const auto& shape = entry.cross_attn.spec.shape;
   const int width = model.traits().context_width;
@@ -90,6 +92,11 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
   LUNA_ASSIGN_OR_RETURN(active.context, torch_call(what, [&] {
                           return floats.to(model.device(), model.compute_type());
                         }));
+  if (model.traits().vector != VectorConditioning::kNone) {
+    LUNA_ASSIGN_OR_RETURN(active.extras["y"],
+                          vector_conditioning(entry, what, model.traits(), place));
+    active.extras["y"] = active.extras["y"].to(model.device());
+  }
   active.strength = entry.strength;
   active.sigma_from = sampling.percent_to_sigma(entry.start_percent);
   active.sigma_to = sampling.percent_to_sigma(entry.end_percent);

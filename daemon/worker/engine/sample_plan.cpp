@@ -58,6 +58,7 @@ Status check_row(const SampleRow& row, const std::string& what) {
 Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::string& name,
                                             const std::string& what, const DenoisingModel& model,
                                             const ModelSampling& sampling) {
+  const std::vector<std::int64_t>& latent = row.latent.spec.shape;
   std::vector<ActiveEntry> active;
   const auto set = row.conditioning.find(name);
   if (set == row.conditioning.end()) return active;
@@ -65,7 +66,7 @@ Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::str
     LUNA_ASSIGN_OR_RETURN(
         ActiveEntry entry,
         active_entry(set->second[i], fmt::format("{}.conditioning.{}[{}]", what, name, i), model,
-                     sampling));
+                     sampling, {latent[1], latent[2], name == "negative"}));
     active.push_back(std::move(entry));
   }
   return active;

@@ -10,11 +10,13 @@ namespace luna::worker {
 namespace {
 
 constexpr std::size_t kRowsAtOnce = 16;
+constexpr const char* kOpenClipProjection = "text_projection";
 
 }  // namespace
 
-Result<ClipTextConfig> ClipTextConfig::detect(const TensorDirectory& component) {
+Result<ClipTextConfig> ClipTextConfig::detect(const TensorDirectory& component, Slot slot) {
   ClipTextConfig config;
+  config.slot = slot;
   config.vocabulary = extent(component, "text_model.embeddings.token_embedding.weight", 0);
   config.width = extent(component, "text_model.embeddings.token_embedding.weight", 1);
   config.positions = extent(component, "text_model.embeddings.position_embedding.weight", 0);
@@ -27,7 +29,8 @@ Result<ClipTextConfig> ClipTextConfig::detect(const TensorDirectory& component) 
                  "'text_model.encoder.layers.0'; found vocabulary {}, width {}, {} positions, {} "
                  "layers",
                  config.vocabulary, config.width, config.positions, config.layers);
-  LUNA_ASSIGN_OR_RETURN(const auto heads, metadata_number(component, "luna.clip_l.heads"));
+  LUNA_ASSIGN_OR_RETURN(const auto heads,
+                        metadata_number(component, fmt::format("luna.{}.heads", slot_name(slot))));
   config.heads = heads.value_or(std::max<std::int64_t>(1, config.width / 64));
   if (config.width % config.heads != 0)
     return error(StatusCode::kInvalidArgument,
@@ -41,9 +44,9 @@ std::string ClipTextConfig::describe() const {
 }
 
 Result<std::shared_ptr<const ClipTextEncoder>> ClipTextEncoder::build(
-    std::shared_ptr<const WeightStore> weights, at::Device device) {
+    std::shared_ptr<const WeightStore> weights, Slot slot, at::Device device) {
   LUNA_ASSIGN_OR_RETURN(const ClipTextConfig config,
-                        ClipTextConfig::detect(directory_of(*weights)));
+                        ClipTextConfig::detect(directory_of(*weights), slot));
   const WeightScope scope(std::move(weights));
   auto model = std::make_shared<const ClipTextEncoder>(config, scope, device);
   LUNA_RETURN_IF_ERROR(scope.status().with_context("CLIP text model"));
@@ -53,6 +56,7 @@ Result<std::shared_ptr<const ClipTextEncoder>> ClipTextEncoder::build(
 ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope& scope,
                                  at::Device device)
     : config_(config),
+      token_key_(config.slot == Slot::kClipG ? "g" : "l"),
       placement_(at::kFloat, device),
       final_norm_(scope.child("text_model").child("final_layer_norm"), config.width, placement_) {
   const WeightScope model = scope.child("text_model");
@@ -63,18 +67,30 @@ ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope
   positions_ = placement_.place(
       embeddings.child("position_embedding").take("weight", {config.positions, config.width}));
   for (std::int64_t i = 0; i < config.layers; ++i)
-    layers_.emplace_back(
-        model.child("encoder").child("layers").child(static_cast<std::size_t>(i)),
-        ClipLayerShape{.width = config.width, .heads = config.heads, .hidden = config.hidden},
-        placement_);
+    layers_.emplace_back(model.child("encoder").child("layers").child(static_cast<std::size_t>(i)),
+                         ClipLayerShape{.width = config.width,
+                                        .heads = config.heads,
+                                        .hidden = config.hidden,
+                                        .quick_gelu = config.slot == Slot::kClipL},
+                         placement_);
+  if (config.slot == Slot::kClipG) {
+    // open_clip multiplies by the matrix, transformers by its transpose.
+    const std::vector<std::int64_t> shape = {config.width, config.width};
+    projection_ = scope.has(kOpenClipProjection)
+                      ? placement_.place(scope.take(kOpenClipProjection, shape))
+                      : placement_.place(scope.child("text_projection").take("weight", shape)).t();
+  }
   placement_.name_running(*scope.store());
 }
 
-Status ClipTextEncoder::check(const std::vector<std::vector<Token>>& chunks, int clip_skip) const {
-  if (clip_skip < 0 || clip_skip > config_.layers)
+std::int64_t ClipTextEncoder::pad() const { return config_.slot == Slot::kClipG ? 0 : kClipEnd; }
+
+Status ClipTextEncoder::check(const std::vector<std::vector<Token>>& chunks,
+                              TextLayer layer) const {
+  if (layer.from_the_end < 1 || layer.from_the_end > config_.layers)
     return error(StatusCode::kInvalidArgument,
                  "clip skip should be 0 (default) or 1 to {}, the layers of this encoder, found {}",
-                 config_.layers, clip_skip);
+                 config_.layers, layer.from_the_end);
   for (const std::vector<Token>& chunk : chunks) {
     if (chunk.size() != static_cast<std::size_t>(config_.positions))
       return error(StatusCode::kInvalidArgument,
@@ -114,21 +130,26 @@ at::Tensor ClipTextEncoder::embed(const std::vector<const std::vector<Token>*>& 
   return x.add_(positions_);
 }
 
-ClipTextEncoder::States ClipTextEncoder::run(at::Tensor x, int clip_skip) const {
+ClipTextEncoder::States ClipTextEncoder::run(at::Tensor x, TextLayer layer) const {
   at::Tensor chosen;
-  const std::size_t stop = layers_.size() - static_cast<std::size_t>(std::max(1, clip_skip));
+  const std::size_t stop = layers_.size() - static_cast<std::size_t>(layer.from_the_end);
   for (std::size_t i = 0; i < layers_.size(); ++i) {
     x = layers_[i].forward(std::move(x));
-    if (i == stop && i + 1 < layers_.size()) chosen = final_norm_.forward(x);
+    if (i == stop && !(layer.normed && i + 1 == layers_.size()))
+      chosen = layer.normed ? final_norm_.forward(x) : x;
   }
   const at::Tensor last = final_norm_.forward(x);
   return {chosen.defined() ? chosen : last, last};
 }
 
+at::Tensor ClipTextEncoder::project(const at::Tensor& pooled) const {
+  return projection_.defined() ? at::matmul(pooled, projection_) : pooled;
+}
+
 Result<TextEncoding> ClipTextEncoder::encode(const std::vector<std::vector<Token>>& chunks,
-                                             int clip_skip) const {
-  LUNA_RETURN_IF_ERROR(check(chunks, clip_skip));
-  const std::vector<Token> empty = empty_chunk(static_cast<std::size_t>(config_.positions));
+                                             TextLayer layer) const {
+  LUNA_RETURN_IF_ERROR(check(chunks, layer));
+  const std::vector<Token> empty = empty_chunk(static_cast<std::size_t>(config_.positions), pad());
   const bool weighted = has_weights(chunks);
   std::vector<const std::vector<Token>*> rows;
   for (const std::vector<Token>& chunk : chunks) rows.push_back(&chunk);
@@ -140,11 +161,12 @@ Result<TextEncoding> ClipTextEncoder::encode(const std::vector<std::vector<Token
     const std::size_t end = std::min(rows.size(), first + kRowsAtOnce);
     const States states = run(embed({rows.begin() + static_cast<std::ptrdiff_t>(first),
                                      rows.begin() + static_cast<std::ptrdiff_t>(end)}),
-                              clip_skip);
+                              layer);
     hidden.push_back(states.chosen);
     if (first == 0)
       encoding.pooled =
-          states.last.select(0, 0).narrow(0, pooled_position(*rows.front()), 1).clone();
+          project(states.last.select(0, 0).narrow(0, pooled_position(*rows.front(), pad()), 1))
+              .clone();
   }
   at::Tensor all = hidden.size() == 1 ? hidden.front() : at::cat(hidden, 0);
   if (weighted) all = apply_weights(all, chunks);

@@ -4,10 +4,11 @@
 
 namespace luna::worker {
 
-std::vector<Token> empty_chunk(std::size_t length) {
+std::vector<Token> empty_chunk(std::size_t length, std::int64_t pad) {
   std::vector<Token> chunk(length);
-  for (Token& token : chunk) token.id = kClipEnd;
-  if (!chunk.empty()) chunk.front().id = kClipStart;
+  for (Token& token : chunk) token.id = pad;
+  if (length > 0) chunk[0].id = kClipStart;
+  if (length > 1) chunk[1].id = kClipEnd;
   return chunk;
 }
 
@@ -18,7 +19,7 @@ bool has_weights(const std::vector<std::vector<Token>>& chunks) {
   });
 }
 
-std::int64_t pooled_position(const std::vector<Token>& chunk) {
+std::int64_t pooled_position(const std::vector<Token>& chunk, std::int64_t pad) {
   std::int64_t counted = 0;
   bool ended = false;
   bool padding_on_the_left = false;
@@ -27,12 +28,12 @@ std::int64_t pooled_position(const std::vector<Token>& chunk) {
       ++counted;
       continue;
     }
-    const bool end = chunk[i].id == kClipEnd;
-    if (i == 0 && end) padding_on_the_left = true;
-    if (!ended && !(padding_on_the_left && end)) {
+    const bool padding = chunk[i].id == pad;
+    if (i == 0 && padding) padding_on_the_left = true;
+    if (!ended && !(padding_on_the_left && padding)) {
       ++counted;
       padding_on_the_left = false;
-      if (end) ended = true;
+      ended = chunk[i].id == kClipEnd;
     }
   }
   return counted > 0 ? counted - 1 : static_cast<std::int64_t>(chunk.size()) - 1;

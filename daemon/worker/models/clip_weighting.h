@@ -12,17 +12,17 @@ namespace luna::worker {
 /// ClipTokenWeightEncoder.encode_token_weights and SDClipModel.process_tokens.
 
 constexpr std::int64_t kClipStart = 49406;
-constexpr std::int64_t kClipEnd = 49407;  ///< CLIP-L pads with it too
+constexpr std::int64_t kClipEnd = 49407;
 
-/// The empty prompt: start, end, padding.
-std::vector<Token> empty_chunk(std::size_t length);
+/// The empty prompt: start, end, padding. CLIP-L pads with the end token, CLIP-G with 0.
+std::vector<Token> empty_chunk(std::size_t length, std::int64_t pad);
 
 /// Whether any weight differs from 1.
 bool has_weights(const std::vector<std::vector<Token>>& chunks);
 
 /// Where the pooled vector is read: the last token that counts. All count up to the first end
 /// token, vectors given directly always; padding at the very start never does.
-std::int64_t pooled_position(const std::vector<Token>& chunk);
+std::int64_t pooled_position(const std::vector<Token>& chunk, std::int64_t pad);
 
 /// z [chunks+1,tokens,width] with the empty prompt's states as the last row. Returns
 /// [chunks,tokens,width]: every token's state moved away from the empty prompt's at the same

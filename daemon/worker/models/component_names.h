@@ -15,6 +15,9 @@ using Rename = std::function<std::string(const std::string&)>;
 /// file.
 std::optional<Rename> find_ldm_unet(const TensorDirectory& file);
 std::optional<Rename> find_clip_l(const TensorDirectory& file);
+/// OpenCLIP's names, as SDXL's single files have them, or transformers'
+/// (CLIPTextModelWithProjection, told by its 31st layer).
+std::optional<Rename> find_clip_g(const TensorDirectory& file);
 std::optional<Rename> find_autoencoder(const TensorDirectory& file);
 
 /// The component alone, in its own names; the metadata goes along.

@@ -11,6 +11,15 @@ namespace luna::worker {
 
 enum class Prediction { kEps, kV, kEdm, kFlow, kFlux };
 
+/// What goes into a model's vector conditioning beside the pooled text: sizes and places of the
+/// picture as sinusoids of kSizeWidth each.
+enum class VectorConditioning {
+  kNone,
+  kSdxl,         ///< height, width, crop (top, left), target height and width
+  kSdxlRefiner,  ///< height, width, crop (top, left), aesthetic score
+};
+inline constexpr int kSizeWidth = 256;
+
 /// What a family fixes about its latents and its noise: never constants of the engine.
 struct DenoiserTraits {
   std::string family;  ///< "sd1"
@@ -20,6 +29,8 @@ struct DenoiserTraits {
   double latent_scale = 1.0;  ///< model space = (VAE space - shift) * scale
   double latent_shift = 0.0;
   int context_width = 768;
+  VectorConditioning vector = VectorConditioning::kNone;
+  int vector_width = 0;  ///< of "y"
   /// Cross-attention only: contexts of different length may be repeated to a common multiple.
   bool context_repeats = true;
 };

@@ -41,11 +41,6 @@ ComponentInfo info_of(Slot slot, std::string family, std::string description,
 Result<DetectedComponent> describe_unet(const TensorDirectory& file, const Rename& rename) {
   const TensorDirectory component = renamed(file, rename);
   LUNA_ASSIGN_OR_RETURN(const UNetConfig config, UNetConfig::detect(component));
-  if (config.adm_channels > 0)
-    return error(StatusCode::kUnimplemented,
-                 "a UNet with vector conditioning of {} channels (SDXL) is not served yet; found "
-                 "'label_emb.0.0.weight'",
-                 config.adm_channels);
   if (config.linear_projections && config.context_width == 1024)
     return error(StatusCode::kUnimplemented,
                  "an SD2 UNet (context of 1024, matrices as projections) is not served yet");
@@ -54,18 +49,25 @@ Result<DetectedComponent> describe_unet(const TensorDirectory& file, const Renam
                  "a UNet with {} input and {} output channels (inpainting or editing model) is not "
                  "served yet; expected as many input as output channels",
                  config.in_channels, config.out_channels);
-  ComponentInfo info = info_of(Slot::kUNet, "sd1", "SD1.5 UNet: " + config.describe(), component);
+  const std::string family = family_of(config);
+  const char* const title = family == "sd1"    ? "SD1.5 UNet: "
+                            : family == "sdxl" ? "SDXL UNet: "
+                                               : "SDXL refiner UNet: ";
+  ComponentInfo info = info_of(Slot::kUNet, family, title + config.describe(), component);
   if (const auto size = native_size(component)) {
     std::tie(info.native_width, info.native_height) = *size;
   }
   return DetectedComponent{std::move(info), rename};
 }
 
-Result<DetectedComponent> describe_clip(const TensorDirectory& file, const Rename& rename) {
+Result<DetectedComponent> describe_clip(const TensorDirectory& file, Slot slot,
+                                        const Rename& rename) {
   const TensorDirectory component = renamed(file, rename);
-  LUNA_ASSIGN_OR_RETURN(const ClipTextConfig config, ClipTextConfig::detect(component));
+  LUNA_ASSIGN_OR_RETURN(const ClipTextConfig config, ClipTextConfig::detect(component, slot));
+  const char* const title = slot == Slot::kClipG ? "CLIP-G" : "CLIP-L";
   return DetectedComponent{
-      info_of(Slot::kClipL, "clip_l", "CLIP-L text encoder: " + config.describe(), component),
+      info_of(slot, std::string(slot_name(slot)),
+              fmt::format("{} text encoder: {}", title, config.describe()), component),
       rename};
 }
 
@@ -78,10 +80,11 @@ Result<DetectedComponent> describe_vae(const TensorDirectory& file, const Rename
 }
 
 Status unserved(const UnservedFamily& family, const TensorDirectory& directory) {
-  return error(StatusCode::kUnimplemented,
-               "{} is not served yet, told by tensor '{}'; this version serves SD1.5 UNets, CLIP-L "
-               "text encoders and AutoencoderKL (it looked for {}); found {}",
-               family.name, family.marker, served_markers(), some_names(directory));
+  return error(
+      StatusCode::kUnimplemented,
+      "{} is not served yet, told by tensor '{}'; this version serves SD1.5 and SDXL "
+      "UNets, CLIP-L and CLIP-G text encoders and AutoencoderKL (it looked for {}); found {}",
+      family.name, family.marker, served_markers(), some_names(directory));
 }
 
 }  // namespace
@@ -101,7 +104,9 @@ Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& 
   if (const auto rename = find_autoencoder(directory))
     LUNA_RETURN_IF_ERROR(add(describe_vae(directory, *rename)));
   if (const auto rename = find_clip_l(directory); rename && !other)
-    LUNA_RETURN_IF_ERROR(add(describe_clip(directory, *rename)));
+    LUNA_RETURN_IF_ERROR(add(describe_clip(directory, Slot::kClipL, *rename)));
+  if (const auto rename = find_clip_g(directory); rename && !other)
+    LUNA_RETURN_IF_ERROR(add(describe_clip(directory, Slot::kClipG, *rename)));
   if (!components.empty()) return components;
 
   if (other) return unserved(*other, directory);
@@ -120,22 +125,24 @@ Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& 
 Result<Component> build_component(const ComponentInfo& info,
                                   std::shared_ptr<const WeightStore> weights,
                                   at::ScalarType compute, at::Device device) {
-  if (info.slot == Slot::kUNet && info.family == "sd1") {
+  if (info.slot == Slot::kUNet && (info.family == "sd1" || info.family.starts_with("sdxl"))) {
     LUNA_ASSIGN_OR_RETURN(auto model, LdmUNet::build(std::move(weights), compute, device));
     return Component(std::shared_ptr<const DenoisingModel>(std::move(model)));
   }
-  if (info.slot == Slot::kClipL && info.family == "clip_l") {
-    LUNA_ASSIGN_OR_RETURN(auto model, ClipTextEncoder::build(std::move(weights), device));
+  if (info.slot == Slot::kClipL || info.slot == Slot::kClipG) {
+    LUNA_ASSIGN_OR_RETURN(auto model,
+                          ClipTextEncoder::build(std::move(weights), info.slot, device));
     return Component(std::shared_ptr<const TextEncoder>(std::move(model)));
   }
   if (info.slot == Slot::kVae && info.family == "autoencoder_kl") {
     LUNA_ASSIGN_OR_RETURN(auto model, AutoencoderKl::build(std::move(weights), compute, device));
     return Component(std::shared_ptr<const Vae>(std::move(model)));
   }
-  return error(StatusCode::kUnimplemented,
-               "slot '{}' with family '{}' has no class; expected unet/sd1, clip_l/clip_l or "
-               "vae/autoencoder_kl",
-               slot_name(info.slot), info.family);
+  return error(
+      StatusCode::kUnimplemented,
+      "slot '{}' with family '{}' has no class; expected unet/sd1, unet/sdxl, clip_l, clip_g or "
+      "vae/autoencoder_kl",
+      slot_name(info.slot), info.family);
 }
 
 }  // namespace luna::worker

@@ -14,6 +14,12 @@ struct TextEncoding {
   at::Tensor pooled;  ///< [1, width] f32; of the first chunk, unweighted
 };
 
+/// Which states of a text model are the encoding.
+struct TextLayer {
+  int from_the_end = 1;  ///< 1: the last layer's; 2: those of the one before ...
+  bool normed = true;    ///< after the final norm
+};
+
 /// One text encoder (CLIP-L, ...). All maths in f32 over weights rounded to their storage type, as
 /// ComfyUI.
 class TextEncoder {
@@ -22,12 +28,14 @@ class TextEncoder {
   virtual int width() const = 0;
   /// Key of this encoder in TokenChunks: "l", "g", "t5xxl".
   virtual const std::string& token_key() const = 0;
+  /// The token that its chunks are filled up with.
+  virtual std::int64_t pad() const = 0;
 
   /// chunks: as the tokenizer made them, each of max_length tokens; empty means one empty prompt.
-  /// clip_skip as in EncodeTextRequest. INVALID_ARGUMENT for ids beyond the table, embeddings of a
-  /// wrong width, chunks of unequal length, a layer that does not exist.
+  /// INVALID_ARGUMENT for ids beyond the table, embeddings of a wrong width, chunks of unequal
+  /// length, a layer that does not exist.
   virtual Result<TextEncoding> encode(const std::vector<std::vector<Token>>& chunks,
-                                      int clip_skip) const = 0;
+                                      TextLayer layer) const = 0;
 
   virtual at::Device device() const = 0;
   virtual std::uint64_t resident_bytes() const = 0;

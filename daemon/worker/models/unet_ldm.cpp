@@ -15,10 +15,17 @@ std::int64_t typical_extent(int level) {
   return std::max<std::int64_t>(1, kTypicalLatent >> std::min(level, 6));
 }
 
+constexpr std::int64_t kRefinerSizes = 5;
+
 DenoiserTraits traits_of(const UNetConfig& config) {
   DenoiserTraits traits;
   const bool sdxl = config.adm_channels > 0;
-  traits.family = sdxl ? "sdxl" : "sd1";
+  traits.family = family_of(config);
+  traits.vector_width = static_cast<int>(config.adm_channels);
+  if (sdxl) {
+    traits.vector =
+        traits.family == "sdxl" ? VectorConditioning::kSdxl : VectorConditioning::kSdxlRefiner;
+  }
   traits.latent_scale = sdxl ? 0.13025 : 0.18215;
   traits.latent_channels = static_cast<int>(config.out_channels);
   traits.context_width = static_cast<int>(config.context_width);
@@ -26,6 +33,13 @@ DenoiserTraits traits_of(const UNetConfig& config) {
 }
 
 }  // namespace
+
+std::string family_of(const UNetConfig& config) {
+  if (config.adm_channels == 0) return "sd1";
+  // The refiner has one text encoder, whose width is that of the context and of the pooled vector.
+  const bool refiner = config.adm_channels == config.context_width + kRefinerSizes * kSizeWidth;
+  return refiner ? "sdxl_refiner" : "sdxl";
+}
 
 Result<std::shared_ptr<const LdmUNet>> LdmUNet::build(std::shared_ptr<const WeightStore> weights,
                                                       at::ScalarType compute, at::Device device) {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "daemon/worker/layers/resample.h"
@@ -12,6 +13,9 @@
 #include "daemon/worker/weights/weight_store.h"
 
 namespace luna::worker {
+
+/// "sd1", "sdxl" or "sdxl_refiner".
+std::string family_of(const UNetConfig& config);
 
 /// The UNet of latent diffusion models (SD1.5; the layout also of SD2 and SDXL).
 /// Reference for names and order: CompVis latent-diffusion openaimodel.py UNetModel.

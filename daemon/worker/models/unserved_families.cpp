@@ -11,6 +11,7 @@ struct Marker {
   std::string_view family;
   std::string_view tensor;
   bool denoiser;
+  std::string_view unless = {};  ///< a tensor that a family has which is served
 };
 
 constexpr std::array<std::string_view, 4> kPrefixes = {"", "model.diffusion_model.",
@@ -18,9 +19,9 @@ constexpr std::array<std::string_view, 4> kPrefixes = {"", "model.diffusion_mode
 
 // In the order of the search: the more telling tensor first.
 constexpr std::array kMarkers = {
-    Marker{"SDXL", "conditioner.embedders.1.model.ln_final.weight", true},
-    Marker{"SDXL refiner", "conditioner.embedders.0.model.ln_final.weight", true},
-    Marker{"SDXL (UNet with vector conditioning)", "label_emb.0.0.weight", true},
+    Marker{"a model of v-prediction", "v_pred", true},
+    Marker{"a model of EDM noise", "edm_mean", true},
+    Marker{"a model of v-prediction and EDM noise", "edm_vpred.sigma_max", true},
     Marker{"SD2", "cond_stage_model.model.ln_final.weight", true},
     Marker{"SD3", "joint_blocks.0.context_block.attn.qkv.weight", true},
     Marker{"Flux2", "double_stream_modulation_img.lin.weight", true},
@@ -30,8 +31,8 @@ constexpr std::array kMarkers = {
     Marker{"Wan", "blocks.0.cross_attn.norm_k.weight", true},
     Marker{"SD3 or Flux in diffusers' layout", "transformer_blocks.0.attn.add_q_proj.weight", true},
     Marker{"UNet in diffusers' layout", "down_blocks.0.resnets.0.time_emb_proj.weight", true},
-    Marker{"CLIP-G", "text_model.encoder.layers.30.mlp.fc1.weight", false},
-    Marker{"CLIP-H", "text_model.encoder.layers.22.mlp.fc1.weight", false},
+    Marker{"CLIP-H", "text_model.encoder.layers.22.mlp.fc1.weight", false,
+           "text_model.encoder.layers.30.mlp.fc1.weight"},
     Marker{"T5", "encoder.block.0.layer.0.SelfAttention.q.weight", false},
     Marker{"Qwen3", "layers.0.self_attn.q_norm.weight", false},
     Marker{"CLIP vision", "vision_model.encoder.layers.0.mlp.fc1.weight", false},
@@ -48,7 +49,7 @@ std::optional<UnservedFamily> find_unserved_family(const TensorDirectory& file) 
   for (const Marker& marker : kMarkers)
     for (const std::string_view prefix : kPrefixes) {
       std::string name = std::string(prefix) + std::string(marker.tensor);
-      if (file.has(name))
+      if (file.has(name) && !file.has(std::string(prefix) + std::string(marker.unless)))
         return UnservedFamily{std::string(marker.family), std::move(name), marker.denoiser};
     }
   return std::nullopt;

@@ -9,4 +9,6 @@ at::Tensor geglu(const at::Tensor& x) {
 
 at::Tensor quick_gelu(const at::Tensor& x) { return at::mul(x, 1.702).sigmoid_().mul_(x); }
 
+at::Tensor gelu(const at::Tensor& x) { return at::gelu(x); }
+
 }  // namespace luna::worker::ops

@@ -10,4 +10,7 @@ at::Tensor geglu(const at::Tensor& x);
 /// x * sigmoid(1.702 x), CLIP-L's activation.
 at::Tensor quick_gelu(const at::Tensor& x);
 
+/// The exact GELU, CLIP-G's activation.
+at::Tensor gelu(const at::Tensor& x);
+
 }  // namespace luna::worker::ops

@@ -54,10 +54,10 @@ TEST(AdapterNames, FindAUNetsLayersByEveryName) {
         "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.processor.to_out",
         "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0",
         "base_model.model.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_out.0"}) {
-    ASSERT_TRUE(names->layer(name)) << name;
-    EXPECT_EQ(*names->layer(name), layer) << name;
+    ASSERT_TRUE(names->find(name)) << name;
+    EXPECT_EQ(names->find(name)->layer, layer) << name;
   }
-  EXPECT_EQ(names->layer("lora_te_text_model_encoder_layers_0_mlp_fc1"), nullptr);
+  EXPECT_EQ(names->find("lora_te_text_model_encoder_layers_0_mlp_fc1"), nullptr);
 }
 
 TEST(AdapterNames, FindATextEncodersLayersByEveryName) {
@@ -68,16 +68,35 @@ TEST(AdapterNames, FindATextEncodersLayersByEveryName) {
                            "text_encoder.text_model.encoder.layers.1.self_attn.q_proj",
                            "text_encoders.clip_l.transformer.text_model.encoder.layers.1.self_attn."
                            "q_proj"}) {
-    ASSERT_TRUE(names->layer(name)) << name;
-    EXPECT_EQ(*names->layer(name), "text_model.encoder.layers.1.self_attn.q_proj");
+    ASSERT_TRUE(names->find(name)) << name;
+    EXPECT_EQ(names->find(name)->layer, "text_model.encoder.layers.1.self_attn.q_proj");
   }
-  EXPECT_EQ(names->layer("lora_te2_text_model_encoder_layers_1_self_attn_q_proj"), nullptr);
+  EXPECT_EQ(names->find("lora_te2_text_model_encoder_layers_1_self_attn_q_proj"), nullptr);
+}
+
+TEST(AdapterNames, FindAThirdOfTheRowsWhereQueryKeyAndValueAreOneMatrix) {
+  TensorDirectory component;
+  const std::string attention = "text_model.encoder.layers.0.self_attn.";
+  component.tensors[attention + "in_proj.weight"] = {DType::kF32, {384, 128}};
+  component.tensors[attention + "out_proj.weight"] = {DType::kF32, {128, 128}};
+  const auto names = AdapterNames::of(Slot::kClipG, component);
+  ASSERT_TRUE(names.ok());
+  const std::string kohya = "lora_te2_text_model_encoder_layers_0_self_attn_";
+  const AdapterNames::Place expected{attention + "in_proj", 1, 3};
+  ASSERT_TRUE(names->find(kohya + "k_proj"));
+  EXPECT_EQ(*names->find(kohya + "k_proj"), expected);
+  ASSERT_TRUE(names->find("text_encoder_2." + attention + "v_proj"));
+  EXPECT_EQ(names->find("text_encoder_2." + attention + "v_proj")->part, 2);
+  ASSERT_TRUE(names->find(kohya + "out_proj"));
+  EXPECT_EQ(names->find(kohya + "out_proj")->parts, 1);
 }
 
 TEST(AdapterNames, TellWhatALayerWasMeantFor) {
   EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kUNet, "lora_unet_x"));
   EXPECT_FALSE(AdapterNames::is_meant_for(Slot::kClipL, "lora_unet_x"));
-  EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kClipL, "lora_te2_x"));
+  EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kClipG, "lora_te2_x"));
+  EXPECT_FALSE(AdapterNames::is_meant_for(Slot::kClipL, "lora_te2_x"));
+  EXPECT_TRUE(AdapterNames::is_meant_for(Slot::kClipL, "lora_te1_x"));
   EXPECT_FALSE(AdapterNames::is_meant_for(Slot::kUNet, "text_encoder.x"));
 }
 

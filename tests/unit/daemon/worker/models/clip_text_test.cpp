@@ -1,5 +1,6 @@
 #include "daemon/worker/models/clip_text.h"
 
+#include <algorithm>
 #include <limits>
 
 #include <gmock/gmock.h>
@@ -36,7 +37,7 @@ class ClipTextParity : public testing::Test {
   }
   void expect_parity(const TextEncoder& encoder, const std::string& name, const Chunks& chunks,
                      int clip_skip) const {
-    const auto found = encoder.encode(chunks, clip_skip);
+    const auto found = encoder.encode(chunks, {std::max(clip_skip, 1), true});
     ASSERT_TRUE(found.ok()) << name << ": " << found.status().to_string();
     EXPECT_EQ(found->hidden.sizes(),
               at::IntArrayRef({1, 77 * static_cast<std::int64_t>(chunks.size()), encoder.width()}));
@@ -96,7 +97,8 @@ TEST_F(ClipTextParity, HalfPrecisionWeightsAreComputedInF32) {
 
 TEST_F(ClipTextParity, NoChunksMeanTheEmptyPrompt) {
   const auto encoder = small_.text();
-  const auto nothing = encoder->encode({}, 0), empty = encoder->encode({empty_chunk(77)}, 0);
+  const auto nothing = encoder->encode({}, {}),
+             empty = encoder->encode({empty_chunk(77, kClipEnd)}, {});
   ASSERT_TRUE(nothing.ok() && empty.ok());
   EXPECT_LE(relative(nothing->hidden, empty->hidden), 1e-6);
   EXPECT_LE(relative(nothing->pooled, empty->pooled), 1e-6);
@@ -107,7 +109,7 @@ TEST_F(ClipTextParity, ALongPromptInSeveralPortionsEqualsItsChunksAlone) {
   Chunks many;
   for (int i = 0; i < 6; ++i)
     for (const auto& chunk : chunks("a_weighted_200")) many.push_back(chunk);
-  const auto all = encoder->encode(many, 0), few = encoder->encode(chunks("a_weighted_200"), 0);
+  const auto all = encoder->encode(many, {}), few = encoder->encode(chunks("a_weighted_200"), {});
   ASSERT_TRUE(all.ok() && few.ok());
   EXPECT_LE(relative(all->hidden, few->hidden.repeat({1, 6, 1})), 1e-5);
 }
@@ -115,30 +117,31 @@ TEST_F(ClipTextParity, ALongPromptInSeveralPortionsEqualsItsChunksAlone) {
 TEST_F(ClipTextParity, WrongRequestsAreRefusedWithWhatWasExpected) {
   const auto encoder = small_.text();
   const auto refusal = [&](const Chunks& chunks, int clip_skip) {
-    const auto result = encoder->encode(chunks, clip_skip);
+    const auto result = encoder->encode(chunks, {clip_skip, true});
     EXPECT_EQ(result.status().code(), StatusCode::kInvalidArgument);
     return result.status().message();
   };
-  Chunks chunk = {empty_chunk(77)};
+  Chunks chunk = {empty_chunk(77, kClipEnd)};
   EXPECT_THAT(refusal(chunk, 3), testing::HasSubstr("1 to 2"));
   EXPECT_THAT(refusal(chunk, -1), testing::HasSubstr("clip skip"));
-  EXPECT_THAT(refusal({empty_chunk(76)}, 0), testing::HasSubstr("77 tokens"));
+  EXPECT_THAT(refusal({empty_chunk(76, kClipEnd)}, 1), testing::HasSubstr("77 tokens"));
   chunk[0][3].id = 49408;
-  EXPECT_THAT(refusal(chunk, 0), testing::HasSubstr("49407"));
+  EXPECT_THAT(refusal(chunk, 1), testing::HasSubstr("49407"));
   chunk[0][3] = {.id = 5, .weight = std::numeric_limits<float>::quiet_NaN(), .embedding = {}};
-  EXPECT_THAT(refusal(chunk, 0), testing::HasSubstr("finite"));
+  EXPECT_THAT(refusal(chunk, 1), testing::HasSubstr("finite"));
   chunk[0][3] = {.id = 0, .weight = 1.0f, .embedding = std::vector<float>(63)};
-  EXPECT_THAT(refusal(chunk, 0), testing::HasSubstr("64 wide"));
+  EXPECT_THAT(refusal(chunk, 1), testing::HasSubstr("64 wide"));
 }
 
 TEST(PooledPosition, IsTheFirstEndTokenAndCountsGivenVectors) {
-  std::vector<Token> chunk = empty_chunk(77);
-  EXPECT_EQ(pooled_position(chunk), 1);
+  for (const std::int64_t pad : {kClipEnd, std::int64_t{0}})
+    EXPECT_EQ(pooled_position(empty_chunk(77, pad), pad), 1);
+  std::vector<Token> chunk = empty_chunk(77, kClipEnd);
   chunk[1].id = 320;
   chunk[2].embedding = {1.0f};
-  EXPECT_EQ(pooled_position(chunk), 3);
+  EXPECT_EQ(pooled_position(chunk, kClipEnd), 3);
   for (Token& token : chunk) token = {.id = 7, .weight = 1.0f, .embedding = {}};
-  EXPECT_EQ(pooled_position(chunk), 76);
+  EXPECT_EQ(pooled_position(chunk, kClipEnd), 76);
 }
 
 }  // namespace

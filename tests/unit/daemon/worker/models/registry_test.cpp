@@ -113,14 +113,29 @@ TEST(Registry, KnownFamiliesThatAreNotServedAreRefusedByName) {
       AllOf(HasSubstr("SD3"), HasSubstr("joint_blocks")));
   EXPECT_THAT(refusal(with({{"double_blocks.0.img_attn.norm.key_norm.scale", {128}}})),
               HasSubstr("Flux"));
-  EXPECT_THAT(refusal(with({{"conditioner.embedders.1.model.ln_final.weight", {1280}},
-                            {"first_stage_model.decoder.conv_in.weight", {512, 4, 3, 3}}})),
-              HasSubstr("SDXL"));
   EXPECT_THAT(refusal(with({{"noise_refiner.0.attention.k_norm.weight", {128}}})),
               HasSubstr("Z-Image"));
-  EXPECT_THAT(refusal(with({{"text_model.encoder.layers.30.mlp.fc1.weight", {5120, 1280}},
-                            {"text_model.encoder.layers.0.mlp.fc1.weight", {5120, 1280}}})),
-              HasSubstr("CLIP-G"));
+  EXPECT_THAT(refusal(with({{"text_model.encoder.layers.22.mlp.fc1.weight", {4096, 1024}},
+                            {"text_model.encoder.layers.0.mlp.fc1.weight", {4096, 1024}}})),
+              HasSubstr("CLIP-H"));
+}
+
+TEST(Registry, AClipGAloneInAFileIsToldByItsDepth) {
+  TensorDirectory file = with({{"text_model.embeddings.token_embedding.weight", {49408, 1280}},
+                               {"text_model.embeddings.position_embedding.weight", {77, 1280}},
+                               {"text_projection.weight", {1280, 1280}}});
+  for (int layer = 0; layer < 32; ++layer) {
+    const std::string name = "text_model.encoder.layers." + std::to_string(layer);
+    file.tensors[name + ".layer_norm1.weight"] = {DType::kF16, {1280}};
+    file.tensors[name + ".mlp.fc1.weight"] = {DType::kF16, {5120, 1280}};
+  }
+  const auto found = detect_components(file);
+  ASSERT_TRUE(found.ok()) << found.status().to_string();
+  ASSERT_EQ(found->size(), 1u);
+  EXPECT_EQ(found->at(0).info.slot, Slot::kClipG);
+  EXPECT_EQ(found->at(0).info.description,
+            "CLIP-G text encoder: 32 layers, width 1280, 20 heads, 77 tokens");
+  EXPECT_EQ(found->at(0).rename("text_projection.weight"), "text_projection.weight");
 }
 
 TEST(Registry, UnknownFilesAreRefusedWithWhatWasLookedForAndFound) {
