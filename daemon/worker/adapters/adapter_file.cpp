@@ -2,9 +2,9 @@
 
 #include <algorithm>
 #include <array>
-#include <filesystem>
 
 #include "daemon/worker/adapters/adapter_parts.h"
+#include "daemon/worker/formats/pickle.h"
 #include "daemon/worker/formats/safetensors_file.h"
 #include "daemon/worker/ops/scalar_types.h"
 
@@ -68,16 +68,6 @@ constexpr std::array<Ending, 46> kEndings = {{
 /// Tells a file whose tensors are all known endings of something else: these come only beside
 /// others.
 bool is_accessory(std::string_view part) { return part == "alpha" || part == "rescale"; }
-
-Status refuse_pickles(const std::string& path) {
-  const std::string extension = std::filesystem::path(path).extension().string();
-  if (extension != ".pt" && extension != ".bin" && extension != ".ckpt" && extension != ".pth")
-    return {};
-  return error(StatusCode::kUnimplemented,
-               "{}: adapters are read from .safetensors only; this is a pickle, and reading a "
-               "pickle runs code of its author. Convert it once on a machine that trusts it",
-               path);
-}
 
 Result<at::Tensor> read_tensor(const SafetensorsFile& file, const SafetensorsEntry& entry) {
   const at::Tensor raw =
@@ -161,7 +151,7 @@ Result<AdapterFile> make_adapter(const std::vector<std::pair<std::string, at::Te
 }
 
 Result<AdapterFile> read_adapter(const std::string& path) {
-  LUNA_RETURN_IF_ERROR(refuse_pickles(path));
+  LUNA_RETURN_IF_ERROR(refuse_pickle(path, "adapters"));
   LUNA_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const SafetensorsEntry& entry : file.header().entries) {

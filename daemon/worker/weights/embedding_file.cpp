@@ -1,10 +1,10 @@
 #include "daemon/worker/weights/embedding_file.h"
 
-#include <algorithm>
 #include <string_view>
 
 #include <ATen/ATen.h>
 
+#include "daemon/worker/formats/pickle.h"
 #include "daemon/worker/formats/safetensors_file.h"
 #include "daemon/worker/ops/scalar_types.h"
 
@@ -13,15 +13,6 @@ namespace {
 
 constexpr std::size_t kMostRows = 4096;
 constexpr std::string_view kBundle = "bundle_emb.";
-
-bool is_pickle(std::string_view path) {
-  std::string end(path.substr(path.size() - std::min<std::size_t>(path.size(), 5)));
-  std::transform(end.begin(), end.end(), end.begin(), [](char c) {
-    return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  });
-  return end.ends_with(".pt") || end.ends_with(".bin") || end.ends_with(".ckpt") ||
-         end.ends_with(".pth");
-}
 
 using Entries = std::vector<const SafetensorsEntry*>;
 
@@ -67,13 +58,7 @@ Status check_shape(const SafetensorsEntry& entry, std::size_t width) {
 
 Result<std::vector<std::vector<float>>> read_embedding(const std::string& path, std::size_t width,
                                                        const std::string& key) {
-  if (is_pickle(path)) {
-    return error(StatusCode::kUnimplemented,
-                 "{}: embeddings are read from .safetensors only; this is a pickle, and reading a "
-                 "pickle runs "
-                 "code of its author. Convert it once on a machine that trusts it",
-                 path);
-  }
+  LUNA_RETURN_IF_ERROR(refuse_pickle(path, "embeddings"));
   LUNA_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
   const Entries entries = choose(file.header(), key);
   if (entries.empty()) return error(StatusCode::kInvalidArgument, "{}: holds no tensor", path);
