@@ -25,7 +25,10 @@ class Workers:
     def sum_gradients(self, parameters):
         if self.count == 1:
             return
-        gradients = [p.grad for p in parameters if p.grad is not None]
+        for part in parameters:  # a worker whose rows say nothing of a part must still speak of it
+            if part.grad is None:
+                part.grad = torch.zeros_like(part)
+        gradients = [part.grad for part in parameters]
         flat = torch.cat([g.reshape(-1) for g in gradients]) / self.count
         torch.distributed.all_reduce(flat)
         for gradient, part in zip(gradients, flat.split([g.numel() for g in gradients])):
