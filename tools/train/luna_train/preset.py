@@ -28,7 +28,7 @@ class Preset:
     concept_pictures: int = 256   # likewise, the embedding
     embedding_steps: int = 600
     upscaler_pictures: int = 160  # drawn at four times the size, kept in memory
-    upscaler_steps: int = 3600
+    upscaler_steps: int = 7000
     judge_steps: int = 3000
     judge_batch: int = 64
 
