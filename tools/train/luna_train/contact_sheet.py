@@ -31,4 +31,4 @@ def contact_sheet(pictures, captions, columns, path, side=None):
         for row, line in enumerate(lines):
             draw.text((x, y + side + row * LINE), line, (30, 30, 30), font)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(COLOURS, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
