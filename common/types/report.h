@@ -34,8 +34,9 @@ struct WorkerReport {
   std::uint64_t peak_resident_bytes = 0;  ///< the largest resident_bytes since the start
   std::map<std::string, std::uint64_t>
       memory;  ///< bytes by kind, of what is counted: "weights", of loaded models on the device;
-               ///< "overlays", of what adapters made of them; "activations_estimate", of the largest forward so far as it was estimated
-               ///< before it ran; "results", made and not yet handed over
+               ///< "overlays", of what adapters made of them; "activations_estimate", of the
+               ///< largest forward so far as it was estimated before it ran; "results", made and
+               ///< not yet handed over
 };
 
 }  // namespace luna

@@ -17,20 +17,7 @@ constexpr double kParity = 1e-4;
 
 class ClipTextParity : public testing::Test {
  protected:
-  Chunks chunks(const std::string& name) const {
-    const at::Tensor& ids = recorded_.tensor(name + ".ids");
-    const at::Tensor& weights = recorded_.tensor(name + ".weights");
-    Chunks chunks(static_cast<std::size_t>(ids.size(0)));
-    for (std::int64_t row = 0; row < ids.size(0); ++row)
-      for (std::int64_t i = 0; i < ids.size(1); ++i)
-        chunks[static_cast<std::size_t>(row)].push_back(
-            {.id = ids[row][i].item<std::int64_t>(),
-             .weight = static_cast<float>(weights[row][i].item<double>() == 1.0  ? 1.0
-                                          : weights[row][i].item<double>() > 1.0 ? 1.3
-                                                                                 : 0.5),
-             .embedding = {}});
-    return chunks;
-  }
+  Chunks chunks(const std::string& name) const { return recorded_.chunks(name); }
 
   void expect_parity(const TextEncoder& encoder, const std::string& name, int clip_skip = 0) const {
     expect_parity(encoder, name, chunks(name), clip_skip);

@@ -39,6 +39,24 @@ double ParityFixture::error_of(const std::string& name, const at::Tensor& found)
   return relative(thinned, expected);
 }
 
+std::vector<std::vector<Token>> ParityFixture::chunks(const std::string& name) const {
+  const at::Tensor& ids = tensor(name + ".ids");
+  const at::Tensor& weights = tensor(name + ".weights");
+  std::vector<std::vector<Token>> chunks(static_cast<std::size_t>(ids.size(0)));
+  for (std::int64_t row = 0; row < ids.size(0); ++row) {
+    for (std::int64_t i = 0; i < ids.size(1); ++i) {
+      // Recorded in half precision; these are the weights that were meant.
+      const double weight = weights[row][i].item<double>();
+      chunks[static_cast<std::size_t>(row)].push_back({.id = ids[row][i].item<std::int64_t>(),
+                                                       .weight = weight == 1.0  ? 1.0F
+                                                                 : weight > 1.0 ? 1.3F
+                                                                                : 0.5F,
+                                                       .embedding = {}});
+    }
+  }
+  return chunks;
+}
+
 at::Tensor made_up(const std::string& name, std::vector<std::int64_t> shape, float scale) {
   at::Tensor tensor = at::empty(shape, at::kFloat);
   support::fill_uniform(

@@ -6,6 +6,7 @@
 
 #include <ATen/ATen.h>
 
+#include "common/types/job.h"
 #include "daemon/worker/models/registry.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_sd15.h"
@@ -20,6 +21,8 @@ class ParityFixture {
   const at::Tensor& tensor(const std::string& name) const;
   /// ||found - recorded|| / ||recorded|| over the values that were recorded.
   double error_of(const std::string& name, const at::Tensor& found) const;
+  /// "<name>.ids" and "<name>.weights" as a tokenizer gives them.
+  std::vector<std::vector<Token>> chunks(const std::string& name) const;
 
  private:
   std::shared_ptr<const WeightStore> store_;

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "daemon/worker/models/clip_text.h"
-#include "tests/support/safetensors_writer.h"
 #include "tests/unit/daemon/worker/models/parity_fixture.h"
 
 namespace luna::worker {
@@ -14,22 +13,7 @@ constexpr double kParity = 1e-4;
 
 class Sdxl : public testing::Test {
  protected:
-  Chunks chunks(const std::string& name) const {
-    const at::Tensor& ids = recorded_.tensor(name + ".ids");
-    const at::Tensor& weights = recorded_.tensor(name + ".weights");
-    Chunks chunks(static_cast<std::size_t>(ids.size(0)));
-    for (std::int64_t row = 0; row < ids.size(0); ++row) {
-      for (std::int64_t i = 0; i < ids.size(1); ++i) {
-        const double weight = weights[row][i].item<double>();
-        chunks[static_cast<std::size_t>(row)].push_back({.id = ids[row][i].item<std::int64_t>(),
-                                                         .weight = weight == 1.0  ? 1.0F
-                                                                   : weight > 1.0 ? 1.3F
-                                                                                  : 0.5F,
-                                                         .embedding = {}});
-      }
-    }
-    return chunks;
-  }
+  Chunks chunks(const std::string& name) const { return recorded_.chunks(name); }
   std::shared_ptr<const TextEncoder> encoder(Slot slot) const {
     return ClipTextEncoder::build(model_.weights(slot), slot, at::kCPU).value();
   }
