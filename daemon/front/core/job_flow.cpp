@@ -179,7 +179,11 @@ Status JobFlow::enter(JobRecord& record) {
   Deferred after;
   std::lock_guard lock(state_->mutex);
   const auto may_enter = [&]() -> Status {
-    if (!record.internal && state_->draining) return draining();
+    if (!record.internal) {
+      if (state_->draining) return draining();
+      // Again: other calls may have come in since it was admissible, and the limit is exact.
+      LUNA_RETURN_IF_ERROR(state_->jobs.check_room(record.job->workflow));
+    }
     if (!record.session.empty()) LUNA_RETURN_IF_ERROR(state_->sessions.check(record.session));
     return state_->poison.refusal(record.fingerprint, state_->clock());
   };

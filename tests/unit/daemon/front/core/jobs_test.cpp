@@ -321,6 +321,32 @@ TEST_F(Limited, AFullQueueOfAWorkflowRefusesWithAHintAndLeavesOthersAlone) {
   EXPECT_FALSE(submit(caller("a"), sample())->done());
 }
 
+TEST_F(Limited, TwoCallsThatComeTogetherCannotBothTakeTheLastPlace) {
+  config_.limits.queue_per_workflow = 1;
+  std::shared_ptr<Outcome> other;
+  // The request is read without a lock while it is on its way in: there another one overtakes it.
+  core_ = std::make_unique<FrontCore>(
+      std::make_shared<const Config>(config_), [this] { return now_; },
+      [&](const Job& job) {
+        if (seed_of(job) == 7) other = submit(caller("a"), sample(8));
+        return fingerprint_of(job);
+      });
+  auto worker = add_worker(1);
+  ASSERT_TRUE(register_checkpoint("a", "full.safetensors").ok());
+  auto guilty = submit(caller("a"), sample(2));
+  worker->die();
+  core().worker_gone(WorkerId{1}, crash());
+  worker = add_worker(1);
+  core().cancel(guilty->id);
+  ASSERT_TRUE(guilty->done());
+
+  auto overtaken = submit(caller("a"), sample(7));
+  ASSERT_TRUE(other);
+  EXPECT_FALSE(other->done());
+  EXPECT_EQ(overtaken->code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(worker->running.size(), 1u);
+}
+
 TEST_F(Limited, AFullQueueInAllRefusesWithAHint) {
   config_.limits.queue_total = 3;
   add_worker(1);
