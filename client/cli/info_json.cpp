@@ -75,6 +75,7 @@ json to_json(const WorkerInfo& worker) {
           {"resident_bytes", report.resident_bytes},
           {"peak_resident_bytes", report.peak_resident_bytes},
           {"memory", report.memory},
+          {"files_read", report.files_read},
           {"forwards", forwards},
           {"models", to_json_list(report.models)}};
 }

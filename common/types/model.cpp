@@ -18,6 +18,12 @@ constexpr std::array<std::pair<Slot, std::string_view>, 9> kSlots = {{
     {Slot::kPreview, "preview"},
 }};
 
+constexpr std::array<std::pair<LoraApplication, std::string_view>, 3> kApplications = {{
+    {LoraApplication::kAuto, "auto"},
+    {LoraApplication::kMerged, "merged"},
+    {LoraApplication::kRowWise, "row-wise"},
+}};
+
 constexpr std::array<std::pair<Precision, std::string_view>, 9> kPrecisions = {{
     {Precision::kAuto, "auto"},
     {Precision::kF32, "f32"},
@@ -56,6 +62,20 @@ std::string_view tier_name(Tier tier) {
       return "file";
   }
   return "unknown";
+}
+
+std::string_view lora_application_name(LoraApplication application) {
+  for (const auto& [value, name] : kApplications) {
+    if (value == application) return name;
+  }
+  return "unknown";
+}
+
+std::optional<LoraApplication> lora_application_from_name(std::string_view wanted) {
+  for (const auto& [value, name] : kApplications) {
+    if (name == wanted) return value;
+  }
+  return std::nullopt;
 }
 
 std::string_view precision_name(Precision precision) {

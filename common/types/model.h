@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -49,10 +50,35 @@ struct ModelSet {
 
 /// One adapter of a LoRA set, in the order of application.
 struct LoraRef {
+  LoraRef() = default;
+  LoraRef(std::string path, double model = 1, double clip = 1,
+          std::map<std::string, double> blocks = {})
+      : path(std::move(path)),
+        model_strength(model),
+        clip_strength(clip),
+        block_strengths(std::move(blocks)) {}
+
   std::string path;
   double model_strength = 1.0;
   double clip_strength = 1.0;
+  /// Factors of both strengths by where a layer's name begins: "input_blocks.4", "middle_block",
+  /// "text_model.encoder.layers.3"; the longest that fits counts.
+  std::map<std::string, double> block_strengths;
   bool operator==(const LoraRef&) const = default;
+};
+
+/// How LoRA sets change the UNet: with weights of their own, or added to the layers' results for
+/// single rows of a forward.
+enum class LoraApplication : std::uint8_t { kAuto = 0, kMerged = 1, kRowWise = 2 };
+std::string_view lora_application_name(
+    LoraApplication application);  ///< "auto", "merged", "row-wise"
+std::optional<LoraApplication> lora_application_from_name(std::string_view name);
+
+/// What became of a row's LoRA set; kAuto for a row without one.
+struct AppliedLoras {
+  LoraApplication application = LoraApplication::kAuto;
+  std::string reason;  ///< why it is merged though it was to be row by row
+  bool operator==(const AppliedLoras&) const = default;
 };
 
 /// What detection found in a file, and what is loaded of it.

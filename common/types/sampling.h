@@ -63,6 +63,7 @@ struct SampleRequest {
   std::vector<SampleRow> rows;
   PreviewOptions previews;
   bool keep = false;  ///< results stay on the server as resident tensors
+  LoraApplication lora_application = LoraApplication::kAuto;
 };
 
 struct SampleProgress {
@@ -77,7 +78,9 @@ struct SampleReply {
   std::vector<TensorRef>
       latents;                ///< [C, h, w] a row, f32, VAE scale (a ComfyUI LATENT after sampling)
   std::vector<float> sigmas;  ///< those that were used
-  std::uint64_t evaluations = 0;  ///< rows evaluated by the model, CFG's both signs counted
+  std::uint64_t evaluations = 0;      ///< rows evaluated by the model, CFG's both signs counted
+  std::vector<AppliedLoras> loras;    ///< one a row; none when no row has LoRAs
+  std::vector<std::string> warnings;  ///< layers of the LoRAs that the model does not have
 };
 
 /// One model evaluation at one sigma for each row: x0 as ComfyUI's apply_model gives it, no
@@ -92,9 +95,12 @@ struct DenoiseRow {
 struct DenoiseRequest {
   std::vector<DenoiseRow> rows;
   bool keep = false;
+  LoraApplication lora_application = LoraApplication::kAuto;
 };
 struct DenoiseReply {
   std::vector<TensorRef> denoised;  ///< [C, h, w] a row, f32
+  std::vector<AppliedLoras> loras;  ///< as SampleReply's
+  std::vector<std::string> warnings;
 };
 
 }  // namespace luna

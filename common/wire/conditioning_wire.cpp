@@ -98,6 +98,7 @@ void to_wire(const LoraRef& lora, v1::LoraRef* out) {
   out->set_file(lora.path);
   out->set_model_strength(lora.model_strength);
   out->set_clip_strength(lora.clip_strength);
+  out->mutable_block_strengths()->insert(lora.block_strengths.begin(), lora.block_strengths.end());
 }
 
 Result<LoraRef> from_wire(v1::LoraRef& message, const FieldPath& path) {
@@ -109,7 +110,30 @@ Result<LoraRef> from_wire(v1::LoraRef& message, const FieldPath& path) {
   lora.clip_strength = lora.model_strength;
   LUNA_RETURN_IF_ERROR(read_number(message.has_clip_strength(), message.clip_strength(),
                                    "clip_strength", path, &lora.clip_strength));
+  LUNA_ASSIGN_OR_RETURN(lora.block_strengths,
+                        numbers_from_wire(message.block_strengths(), "block_strengths", path));
   return lora;
+}
+
+Result<LoraApplication> lora_application_from_wire(v1::LoraApplication application,
+                                                   const FieldPath& path) {
+  if (!v1::LoraApplication_IsValid(application)) {
+    return path.invalid("unknown lora_application {}", static_cast<int>(application));
+  }
+  return static_cast<LoraApplication>(application);
+}
+
+void to_wire(const AppliedLoras& applied, v1::AppliedLoras* out) {
+  out->set_application(static_cast<v1::LoraApplication>(applied.application));
+  out->set_reason(applied.reason);
+}
+
+Result<AppliedLoras> from_wire(v1::AppliedLoras& message, const FieldPath& path) {
+  AppliedLoras applied;
+  LUNA_ASSIGN_OR_RETURN(applied.application,
+                        lora_application_from_wire(message.application(), path));
+  applied.reason = std::move(*message.mutable_reason());
+  return applied;
 }
 
 void loras_to_wire(const std::vector<LoraRef>& loras,

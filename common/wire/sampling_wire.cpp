@@ -72,6 +72,24 @@ Result<std::vector<ConditioningEntry>> entries_from_wire(v1::ConditioningList& m
   return entries;
 }
 
+/// What SampleReply and DenoiseReply say of the rows' LoRAs.
+template <class Reply, class Message>
+void loras_applied_to_wire(const Reply& reply, Message* out) {
+  for (const AppliedLoras& applied : reply.loras) wire::to_wire(applied, out->add_loras());
+  for (const std::string& warning : reply.warnings) out->add_warnings(warning);
+}
+
+template <class Message, class Reply>
+Status loras_applied_from_wire(Message& message, const FieldPath& path, Reply& reply) {
+  for (int i = 0; i < message.loras_size(); ++i) {
+    const FieldPath row = path.item("loras", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(reply.loras.emplace_back(),
+                          wire::from_wire(*message.mutable_loras(i), row));
+  }
+  reply.warnings.assign(message.warnings().begin(), message.warnings().end());
+  return {};
+}
+
 }  // namespace
 
 void to_wire(const SamplerRun& run, v1::SamplerRun* out) {
@@ -160,6 +178,7 @@ void to_wire(const SampleRequest& request, v1::SampleRequest* out) {
       static_cast<std::uint32_t>(request.previews.every_steps));
   out->mutable_previews()->set_max_edge(static_cast<std::uint32_t>(request.previews.max_edge));
   out->set_keep(request.keep);
+  out->set_lora_application(static_cast<v1::LoraApplication>(request.lora_application));
 }
 
 Result<SampleRequest> from_wire(v1::SampleRequest& message, const FieldPath& path) {
@@ -181,6 +200,9 @@ Result<SampleRequest> from_wire(v1::SampleRequest& message, const FieldPath& pat
                           previews.field("max_edge").to_int(message.previews().max_edge()));
   }
   request.keep = message.keep();
+  LUNA_ASSIGN_OR_RETURN(
+      request.lora_application,
+      lora_application_from_wire(message.lora_application(), path.field("lora_application")));
   return request;
 }
 
@@ -210,6 +232,7 @@ void to_wire(const SampleReply& reply, v1::SampleResult* out) {
   list_to_wire(reply.latents, out->mutable_latents());
   out->mutable_sigmas()->Add(reply.sigmas.begin(), reply.sigmas.end());
   out->set_evaluations(reply.evaluations);
+  loras_applied_to_wire(reply, out);
 }
 
 Result<SampleReply> from_wire(v1::SampleResult& message, const FieldPath& path) {
@@ -217,6 +240,7 @@ Result<SampleReply> from_wire(v1::SampleResult& message, const FieldPath& path) 
   LUNA_ASSIGN_OR_RETURN(reply.latents, list_from_wire(*message.mutable_latents(), "latents", path));
   reply.sigmas.assign(message.sigmas().begin(), message.sigmas().end());
   reply.evaluations = message.evaluations();
+  LUNA_RETURN_IF_ERROR(loras_applied_from_wire(message, path, reply));
   return reply;
 }
 
@@ -230,6 +254,7 @@ void to_wire(const DenoiseRequest& request, v1::DenoiseRequest* out) {
     loras_to_wire(row.loras, message->mutable_loras());
   }
   out->set_keep(request.keep);
+  out->set_lora_application(static_cast<v1::LoraApplication>(request.lora_application));
 }
 
 Result<DenoiseRequest> from_wire(v1::DenoiseRequest& message, const FieldPath& path) {
@@ -251,17 +276,22 @@ Result<DenoiseRequest> from_wire(v1::DenoiseRequest& message, const FieldPath& p
     LUNA_ASSIGN_OR_RETURN(row.loras, loras_from_wire(*from.mutable_loras(), row_path));
   }
   request.keep = message.keep();
+  LUNA_ASSIGN_OR_RETURN(
+      request.lora_application,
+      lora_application_from_wire(message.lora_application(), path.field("lora_application")));
   return request;
 }
 
 void to_wire(const DenoiseReply& reply, v1::DenoiseResponse* out) {
   list_to_wire(reply.denoised, out->mutable_denoised());
+  loras_applied_to_wire(reply, out);
 }
 
 Result<DenoiseReply> from_wire(v1::DenoiseResponse& message, const FieldPath& path) {
   DenoiseReply reply;
   LUNA_ASSIGN_OR_RETURN(reply.denoised,
                         list_from_wire(*message.mutable_denoised(), "denoised", path));
+  LUNA_RETURN_IF_ERROR(loras_applied_from_wire(message, path, reply));
   return reply;
 }
 

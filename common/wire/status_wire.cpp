@@ -122,6 +122,8 @@ void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
   out->set_device_name(worker.report.device);
   out->set_peak_resident_bytes(worker.report.peak_resident_bytes);
   for (const auto& [kind, bytes] : worker.report.memory) (*out->mutable_memory())[kind] = bytes;
+  for (const auto& [kind, files] : worker.report.files_read)
+    (*out->mutable_files_read())[kind] = files;
 }
 
 Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
@@ -155,6 +157,7 @@ Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
   report.step_in_progress_ms = message.step_in_progress_ms();
   report.peak_resident_bytes = message.peak_resident_bytes();
   report.memory.insert(message.memory().begin(), message.memory().end());
+  report.files_read.insert(message.files_read().begin(), message.files_read().end());
   return worker;
 }
 

@@ -1,9 +1,7 @@
 #include "tests/integration/footprint.h"
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <string_view>
 
 namespace luna::support {
 namespace {
@@ -49,11 +47,6 @@ std::string in_words(const Footprint& footprint) {
   for (const auto& [pid, count] : footprint.descriptors)
     text += fmt::format(", process {}: {} descriptors", pid, count);
   return text;
-}
-
-int repetitions(int quick, int thorough) {
-  const char* wanted = std::getenv("LUNA_LONG");
-  return wanted && std::string_view(wanted) == "1" ? thorough : quick;
 }
 
 }  // namespace luna::support

@@ -23,7 +23,4 @@ inline const std::string kNoSpares = "[[pool]]\nspare_workers = 0\n";
 /// "1234 KiB, process 12: 34 descriptors", for messages.
 std::string in_words(const Footprint& footprint);
 
-/// How often a test repeats itself: `quick`, or `thorough` in the long suite (LUNA_LONG=1).
-int repetitions(int quick, int thorough);
-
 }  // namespace luna::support

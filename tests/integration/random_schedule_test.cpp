@@ -9,6 +9,7 @@
 #include "tests/integration/footprint.h"
 #include "tests/integration/model_folder.h"
 #include "tests/integration/schedule_run.h"
+#include "tests/support/repetitions.h"
 
 namespace luna::support {
 namespace {

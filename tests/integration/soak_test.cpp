@@ -6,6 +6,7 @@
 #include "tests/integration/calls.h"
 #include "tests/integration/footprint.h"
 #include "tests/integration/model_folder.h"
+#include "tests/support/repetitions.h"
 
 namespace luna::support {
 namespace {

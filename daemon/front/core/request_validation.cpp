@@ -62,6 +62,7 @@ Status check_loras(const std::vector<LoraRef>& loras, const std::string& field) 
     const std::string name = fmt::format("{}[{}]", field, i);
     LUNA_RETURN_IF_ERROR(check_finite(loras[i].model_strength, name + ".model_strength"));
     LUNA_RETURN_IF_ERROR(check_finite(loras[i].clip_strength, name + ".clip_strength"));
+    LUNA_RETURN_IF_ERROR(check_options(loras[i].block_strengths, name + ".block_strengths"));
   }
   return {};
 }

@@ -165,6 +165,13 @@ void add_memory(const StatusInfo& status, MetricPage& page) {
       page.sample({{"worker", id_of(w)}, {"kind", kind}}, number(bytes));
     }
   }
+  page.counter("luna_worker_files_read_total",
+               "Components and adapters that came from files rather than from memory.");
+  for (W w : status.workers) {
+    for (const auto& [kind, files] : w.report.files_read) {
+      page.sample({{"worker", id_of(w)}, {"kind", kind}}, number(files));
+    }
+  }
 }
 
 void add_forwards(const StatusInfo& status, MetricPage& page) {

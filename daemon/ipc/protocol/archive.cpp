@@ -7,6 +7,9 @@ namespace luna::ipc {
 bool is_known(DType value) { return dtype_size(value) != 0; }
 bool is_known(Slot value) { return slot_from_name(slot_name(value)).has_value(); }
 bool is_known(Tier value) { return value >= Tier::kDevice && value <= Tier::kFile; }
+bool is_known(LoraApplication value) {
+  return lora_application_from_name(lora_application_name(value)).has_value();
+}
 bool is_known(Precision value) { return precision_from_name(precision_name(value)).has_value(); }
 bool is_known(Priority value) { return value <= Priority::kBulk; }
 bool is_known(StatusCode value) { return status_code_name(value) != "UNKNOWN"; }

@@ -39,6 +39,7 @@ inline constexpr std::uint32_t kNoAttachment = 0xffffffff;
 bool is_known(DType value);
 bool is_known(Slot value);
 bool is_known(Precision value);
+bool is_known(LoraApplication value);
 bool is_known(Tier value);
 bool is_known(Priority value);
 bool is_known(StatusCode value);
@@ -56,7 +57,7 @@ class Writer {
 
  private:
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   void write(T value) {
     if constexpr (std::same_as<T, bool>) {
       body_ += value ? '\1' : '\0';
@@ -65,8 +66,10 @@ class Writer {
     }
   }
   template <class T>
-  requires std::is_enum_v<T>
-  void write(T value) { write(static_cast<std::underlying_type_t<T>>(value)); }
+    requires std::is_enum_v<T>
+  void write(T value) {
+    write(static_cast<std::underlying_type_t<T>>(value));
+  }
   void write(const std::string& value) {
     write_count(value.size());
     body_ += value;
@@ -116,8 +119,10 @@ class Writer {
     if (result.ok()) write(*result);
   }
   template <class T>
-  requires std::is_class_v<T>
-  void write(const T& value) { fields(*this, value); }
+    requires std::is_class_v<T>
+  void write(const T& value) {
+    fields(*this, value);
+  }
 
   void write_count(std::size_t count) { write(static_cast<std::uint32_t>(count)); }
 
@@ -164,7 +169,7 @@ class Reader {
   };
 
   template <class T>
-  requires std::is_arithmetic_v<T>
+    requires std::is_arithmetic_v<T>
   void read(T& value) {
     if (!take(sizeof(T))) return;
     value = load_little_endian<T>(taken_, 0);
@@ -176,7 +181,7 @@ class Reader {
     value = byte == 1;
   }
   template <class T>
-  requires std::is_enum_v<T>
+    requires std::is_enum_v<T>
   void read(T& value) {
     std::underlying_type_t<T> number{};
     read(number);
@@ -272,7 +277,7 @@ class Reader {
     result = std::move(value);
   }
   template <class T>
-  requires std::is_class_v<T>
+    requires std::is_class_v<T>
   void read(T& value) {
     if (ok()) fields(*this, value);
   }

@@ -85,6 +85,13 @@ void fields(Archive& archive, T& lora) {
   archive.field("path", lora.path);
   archive.field("model_strength", lora.model_strength);
   archive.field("clip_strength", lora.clip_strength);
+  archive.field("block_strengths", lora.block_strengths);
+}
+
+template <class Archive, Described<AppliedLoras> T>
+void fields(Archive& archive, T& applied) {
+  archive.field("application", applied.application);
+  archive.field("reason", applied.reason);
 }
 
 template <class Archive, Described<ComponentInfo> T>
@@ -163,6 +170,7 @@ void fields(Archive& archive, T& request) {
   archive.field("rows", request.rows);
   archive.field("previews", request.previews);
   archive.field("keep", request.keep);
+  archive.field("lora_application", request.lora_application);
 }
 
 template <class Archive, Described<SampleProgress> T>
@@ -179,6 +187,8 @@ void fields(Archive& archive, T& reply) {
   archive.field("latents", reply.latents);
   archive.field("sigmas", reply.sigmas);
   archive.field("evaluations", reply.evaluations);
+  archive.field("loras", reply.loras);
+  archive.field("warnings", reply.warnings);
 }
 
 template <class Archive, Described<DenoiseRow> T>
@@ -194,11 +204,14 @@ template <class Archive, Described<DenoiseRequest> T>
 void fields(Archive& archive, T& request) {
   archive.field("rows", request.rows);
   archive.field("keep", request.keep);
+  archive.field("lora_application", request.lora_application);
 }
 
 template <class Archive, Described<DenoiseReply> T>
 void fields(Archive& archive, T& reply) {
   archive.field("denoised", reply.denoised);
+  archive.field("loras", reply.loras);
+  archive.field("warnings", reply.warnings);
 }
 
 template <class Archive, Described<Token> T>
@@ -346,6 +359,7 @@ void fields(Archive& archive, T& report) {
   archive.field("step_in_progress_ms", report.step_in_progress_ms);
   archive.field("peak_resident_bytes", report.peak_resident_bytes);
   archive.field("memory", report.memory);
+  archive.field("files_read", report.files_read);
 }
 
 template <class Archive, Described<WorkerSettings> T>

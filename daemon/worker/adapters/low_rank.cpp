@@ -14,6 +14,14 @@ class LowRank final : public AdditiveChange {
   std::uint64_t bytes() const override {
     return up_.nbytes() + down_.nbytes() + (mid_.defined() ? mid_.nbytes() : 0) + magnitude_bytes();
   }
+  std::optional<LowRankProduct> product(at::IntArrayRef weight) const override {
+    if (has_magnitude()) return std::nullopt;
+    const at::Tensor up = up_.flatten(1);
+    std::vector<std::int64_t> extents = weight.vec();
+    extents[0] = up.size(1);
+    const at::Tensor down = mid_.defined() ? right_factor(at::empty(0)) : down_;
+    return LowRankProduct{up, down.reshape(extents), scale()};
+  }
 
  protected:
   Status direction_fits(at::IntArrayRef weight) const override {

@@ -1,121 +1,75 @@
 #include "daemon/worker/adapters/overlay.h"
 
-#include <algorithm>
-#include <map>
+#include <optional>
 
-#include <fmt/ranges.h>
+#include <fmt/format.h>
 
-#include "daemon/worker/adapters/adapter_names.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/weight_loader.h"
 
 namespace luna::worker {
 namespace {
 
-constexpr std::size_t kNamedLayers = 5;
+using Change = AdapterPlan::Change;
 
-struct Step {
-  const WeightChange* change = nullptr;
-  double strength = 1;
-  int part = 0, parts = 1;  ///< of the weight's rows
-  std::string from;         ///< for messages: file and layer
+/// Low-rank changes of one weight that wait to be added together.
+class LowRankSum {
+ public:
+  bool empty() const { return ups_.empty(); }
+  void join(const LowRankProduct& product, double strength, const at::Tensor& weight) {
+    ups_.push_back(f32_beside(product.up, weight) * (strength * product.scale));
+    downs_.push_back(f32_beside(product.down, weight).flatten(1));
+  }
+  void add_to(at::Tensor& weight) {
+    if (empty()) return;
+    const at::Tensor up = ups_.size() == 1 ? ups_.front() : at::cat(ups_, 1);
+    const at::Tensor down = downs_.size() == 1 ? downs_.front() : at::cat(downs_);
+    weight.view({weight.size(0), -1}).addmm_(up, down);
+    ups_.clear();
+    downs_.clear();
+  }
 
-  Status fits(std::vector<std::int64_t> shape) const {
-    if (!shape.empty()) shape[0] /= parts;
-    return change->fits(shape).with_context(from);
-  }
-  at::Tensor apply(at::Tensor weight) const {
-    if (parts == 1) return change->apply(std::move(weight), strength);
-    const std::int64_t rows = weight.size(0) / parts;
-    at::Tensor slice = weight.narrow(0, part * rows, rows);
-    slice.copy_(change->apply(slice.clone(), strength));
-    return weight;
-  }
+ private:
+  std::vector<at::Tensor> ups_, downs_;
 };
-using Steps = std::map<std::string, std::vector<Step>>;
 
-TensorDirectory directory_of(const HostWeights& weights) {
-  TensorDirectory directory;
-  directory.metadata = weights.metadata;
-  for (const HostTensor& tensor : weights.tensors)
-    directory.tensors.emplace(tensor.name, tensor.spec);
-  return directory;
+at::Tensor apply_to_part(const Change& change, at::Tensor weight) {
+  if (change.parts == 1) return change.change->apply(std::move(weight), change.strength);
+  const std::int64_t rows = weight.size(0) / change.parts;
+  at::Tensor slice = weight.narrow(0, change.part * rows, rows);
+  slice.copy_(change.change->apply(slice.clone(), change.strength));
+  return weight;
 }
 
-std::string some_of(const std::vector<std::string>& names) {
-  const std::size_t shown = std::min(names.size(), kNamedLayers);
-  const std::vector<std::string> first(names.begin(), names.begin() + static_cast<long>(shown));
-  return fmt::format("{}{}", fmt::join(first, ", "), shown < names.size() ? ", ..." : "");
-}
-
-/// Adds what the adapter changes to `steps`, and a line to `warnings` for what it cannot.
-Status plan(Slot slot, const LoadedAdapter& adapter, const AdapterNames& names,
-            const TensorDirectory& component, Steps& steps, std::vector<std::string>& warnings) {
-  std::vector<std::string> strangers;
-  std::size_t known = 0;
-  for (const auto& [name, layer] : adapter.file->layers) {
-    const AdapterNames::Place* own = names.find(name);
-    if (!own) {
-      if (AdapterNames::is_meant_for(slot, name)) strangers.push_back(name);
+at::Tensor apply_all(const std::vector<Change>& changes, at::Tensor weight) {
+  LowRankSum sum;
+  for (const Change& change : changes) {
+    const std::optional<LowRankProduct> product =
+        change.parts == 1 ? change.change->product(weight.sizes()) : std::nullopt;
+    if (product) {
+      sum.join(*product, change.strength, weight);
       continue;
     }
-    ++known;
-    const auto change = [&](const WeightChangePtr& by, const char* which) {
-      const std::string weight = own->layer + which;
-      if (!by) return;
-      if (!component.has(weight)) return strangers.push_back(name + which);
-      steps[weight].push_back({by.get(), adapter.strength, own->part, own->parts,
-                               fmt::format("{}, layer '{}'", adapter.path, name)});
-    };
-    change(layer.weight, ".weight");
-    change(layer.bias, ".bias");
+    sum.add_to(weight);
+    weight = apply_to_part(change, std::move(weight));
   }
-  if (strangers.empty()) return {};
-  if (known == 0) {
-    return error(StatusCode::kInvalidArgument,
-                 "{}: none of its {} layers for a {} is in this one, so it was made for another "
-                 "family of models; the first are {}",
-                 adapter.path, strangers.size(), slot_name(slot), some_of(strangers));
-  }
-  warnings.push_back(fmt::format("{}: {} of its {} layers for a {} are not in this one: {}",
-                                 adapter.path, strangers.size(), strangers.size() + known,
-                                 slot_name(slot), some_of(strangers)));
-  return {};
+  sum.add_to(weight);
+  return weight;
 }
 
 }  // namespace
 
-std::vector<AdapterUse> adapter_uses(const std::vector<LoraRef>& loras, Slot slot) {
-  std::vector<AdapterUse> uses;
-  for (const LoraRef& lora : loras) {
-    const double strength = slot == Slot::kUNet ? lora.model_strength : lora.clip_strength;
-    if (strength != 0) uses.push_back({lora.path, strength});
+Result<WeightStore::Tensors> make_overlay(const AdapterPlan& plan, const HostWeights& pristine,
+                                          at::ScalarType storage, at::Device device) {
+  WeightStore::Tensors changed;
+  for (const auto& [name, changes] : plan.changes) {
+    LUNA_ASSIGN_OR_RETURN(
+        at::Tensor weight, torch_call(fmt::format("adapting '{}'", name), [&] {
+          return apply_all(changes, pristine_f32(pristine, name, device)).to(storage);
+        }));
+    changed.emplace(name, std::move(weight));
   }
-  return uses;
-}
-
-Result<Overlay> make_overlay(Slot slot, const HostWeights& pristine,
-                             const std::vector<LoadedAdapter>& adapters, at::ScalarType storage,
-                             at::Device device) {
-  const TensorDirectory component = directory_of(pristine);
-  LUNA_ASSIGN_OR_RETURN(const AdapterNames names, AdapterNames::of(slot, component));
-  Overlay overlay;
-  Steps steps;
-  for (const LoadedAdapter& adapter : adapters) {
-    LUNA_RETURN_IF_ERROR(plan(slot, adapter, names, component, steps, overlay.warnings));
-  }
-  for (const auto& [name, changes] : steps) {
-    for (const Step& step : changes) {
-      LUNA_RETURN_IF_ERROR(step.fits(component.tensors.at(name).shape));
-    }
-    LUNA_ASSIGN_OR_RETURN(at::Tensor changed, torch_call(fmt::format("adapting '{}'", name), [&] {
-                            at::Tensor weight = pristine_f32(pristine, name, device);
-                            for (const Step& step : changes) weight = step.apply(std::move(weight));
-                            return weight.to(storage);
-                          }));
-    overlay.changed.emplace(name, std::move(changed));
-  }
-  return overlay;
+  return changed;
 }
 
 }  // namespace luna::worker

@@ -10,6 +10,13 @@
 
 namespace luna::worker {
 
+/// strength · scale · up·down, added to a weight: up [out, rank], down [rank, in] or [rank, in, k,
+/// k] as the weight's own extents are; on the CPU, in the file's types.
+struct LowRankProduct {
+  at::Tensor up, down;
+  double scale = 1;
+};
+
 /// What one adapter does to one weight. Immutable; runs on the device of the weight it is given.
 /// Formulas: LyCORIS and PEFT, with ComfyUI's rules for alpha (comfy/weight_adapter).
 class WeightChange {
@@ -19,6 +26,8 @@ class WeightChange {
   virtual Status fits(at::IntArrayRef weight) const = 0;
   /// `weight` f32, of a shape that fits; may be changed in place. The changed weight.
   virtual at::Tensor apply(at::Tensor weight, double strength) const = 0;
+  /// The change as factors, where it is nothing but that. `weight` fits.
+  virtual std::optional<LowRankProduct> product(at::IntArrayRef /*weight*/) const { return {}; }
   /// Memory of its tensors.
   virtual std::uint64_t bytes() const = 0;
 };
@@ -40,6 +49,8 @@ class AdditiveChange : public WeightChange {
   virtual Status direction_fits(at::IntArrayRef weight) const = 0;
   /// D, f32, of as many numbers as `weight`.
   virtual at::Tensor direction(const at::Tensor& weight) const = 0;
+  double scale() const { return scale_; }
+  bool has_magnitude() const { return magnitude_.defined(); }
   std::uint64_t magnitude_bytes() const { return magnitude_.defined() ? magnitude_.nbytes() : 0; }
 
  private:

@@ -15,12 +15,12 @@ constexpr std::size_t kMaxRows = 256;
 }  // namespace
 
 DenoiseTask::DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,
-                         std::vector<std::shared_ptr<const DenoisingModel>> row_models)
+                         RowModels models)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
-      row_models_(std::move(row_models)),
-      model_(row_models_.front()) {}
+      models_(std::move(models)),
+      model_(models_.rows.front().model) {}
 
 DenoiseTask::~DenoiseTask() { services_.rows.drop(this); }
 
@@ -77,10 +77,12 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
     rows_[index].sigma = row.sigma;
     rows_[index].x = x.unsqueeze(0).to(model_->device());
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
-    return ModelRow{row_models_[index].get(),
+    return ModelRow{models_.rows[index].model.get(),
                     sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
-                    static_cast<float>(sampling_->timestep(row.sigma)), entry.context,
-                    entry.extras};
+                    static_cast<float>(sampling_->timestep(row.sigma)),
+                    entry.context,
+                    entry.extras,
+                    &models_.rows[index].adapters};
   });
 }
 
@@ -100,7 +102,7 @@ void DenoiseTask::advance() {
 }
 
 Result<JobReply> DenoiseTask::make_reply() {
-  DenoiseReply reply;
+  DenoiseReply reply{{}, models_.applied, models_.warnings};
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {

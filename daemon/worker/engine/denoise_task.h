@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "daemon/worker/engine/request_tensors.h"
+#include "daemon/worker/engine/row_models.h"
 #include "daemon/worker/engine/task.h"
 
 namespace luna::worker {
@@ -13,8 +14,7 @@ namespace luna::worker {
 /// Rows may differ in shape and sigma.
 class DenoiseTask final : public Task, private RowSink {
  public:
-  DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request,
-              std::vector<std::shared_ptr<const DenoisingModel>> row_models);
+  DenoiseTask(TaskServices& services, TaskTicket ticket, DenoiseRequest request, RowModels models);
   ~DenoiseTask() override;
 
   Status start() override;
@@ -36,8 +36,7 @@ class DenoiseTask final : public Task, private RowSink {
   TaskServices& services_;
   const TaskTicket ticket_;
   const DenoiseRequest request_;
-  /// Of each row; they differ in their adapters alone.
-  const std::vector<std::shared_ptr<const DenoisingModel>> row_models_;
+  RowModels models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
   const ModelSampling* sampling_ = nullptr;
   std::vector<Row> rows_;

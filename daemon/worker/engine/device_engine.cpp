@@ -124,6 +124,8 @@ WorkerReport DeviceEngine::report() const {
   report.memory["weights"] = residency_->resident_bytes() - overlays;
   report.memory["overlays"] = overlays;
   report.memory["results"] = *results_;
+  report.files_read["models"] = residency_->model_reads();
+  report.files_read["adapters"] = residency_->adapter_reads();
   return report;
 }
 

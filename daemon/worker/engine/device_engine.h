@@ -17,7 +17,9 @@
 #include "daemon/worker/engine/fair_share.h"
 #include "daemon/worker/engine/held_results.h"
 #include "daemon/worker/engine/inbox.h"
+#include "daemon/worker/engine/lora_choice.h"
 #include "daemon/worker/engine/row_batcher.h"
+#include "daemon/worker/engine/row_models.h"
 #include "daemon/worker/engine/task.h"
 #include "daemon/worker/residency/background_thread.h"
 #include "daemon/worker/residency/embedding_shelf.h"
@@ -50,9 +52,11 @@ class DeviceEngine final : public Engine {
     JobEvents events;
     TaskTicket ticket;
     std::chrono::steady_clock::time_point accepted;
-    bool started = false;             ///< its first device work began
-    std::vector<ModelHandle> models;  ///< held while the job lives
-    std::unique_ptr<Task> task;       ///< after `models`: goes first
+    bool started = false;                            ///< its first device work began
+    std::string unet;                                ///< of a call that denoises: its file
+    std::vector<std::vector<AdapterUse>> lora_sets;  ///< and each set among its rows
+    std::vector<ModelHandle> models;                 ///< held while the job lives
+    std::unique_ptr<Task> task;                      ///< after `models`: goes first
   };
 
   // On the device thread:
@@ -81,15 +85,23 @@ class DeviceEngine final : public Engine {
   struct WantedModel {
     Slot slot;
     std::vector<AdapterUse> adapters;
+    bool row_wise = false;  ///< the factors of its one adapter
+    bool operator==(const WantedModel&) const = default;
   };
-  /// Gets these models, one after the other, into live.models.
+  /// Gets these models, one after the other, into live.models; those that it has are not got again.
   void with_models(LiveJob& live, std::vector<WantedModel> wanted,
                    std::function<void(LiveJob&)> then);
-  /// The UNet with the LoRA set of each row; rows of equal sets share one. `then` gets one a
-  /// row, and one for a call without rows.
-  using RowModels = std::vector<std::shared_ptr<const DenoisingModel>>;
+  /// The UNet with the LoRA set of each row, merged or row by row (lora_choice.h). `evaluations`:
+  /// of each row. `then` gets one model a row, and one for a call without rows.
   void with_row_models(LiveJob& live, const std::vector<const std::vector<LoraRef>*>& rows,
+                       const std::vector<std::uint64_t>& evaluations, LoraApplication asked,
                        std::function<void(LiveJob&, RowModels)> then);
+  struct SetsAtWork;
+  bool has_company(const LiveJob& live, const std::vector<AdapterUse>& set) const;
+  /// Sets whose adapters cannot be added row by row get a merged model.
+  void merge_refused(const LiveJob& live, const std::shared_ptr<SetsAtWork>& work);
+  void hand_out(LiveJob& live, const SetsAtWork& work,
+                const std::function<void(LiveJob&, RowModels)>& then);
   Result<ClipTokenizer::Tokenized> tokenized(const std::string& text, std::size_t width,
                                              std::int64_t pad);
   /// Goes on with `then` and the tokens: at once for a short text (microseconds), which would

@@ -16,8 +16,6 @@ namespace {
 constexpr std::size_t kUsualWidth = 768;
 // Bytes of a prompt whose tokens take a tenth of a millisecond.
 constexpr std::size_t kShortText = 1024;
-// Each different set of adapters in a call holds an overlay while the call runs.
-constexpr std::size_t kMostSets = 64;
 
 // What a prompt's chunks are filled up with: the end token, and 0.
 constexpr std::int64_t kClipLPad = 49407, kClipGPad = 0;
@@ -65,7 +63,7 @@ void DeviceEngine::begin(LiveJob& live) {
 }
 
 void DeviceEngine::with_model(LiveJob& live, Slot slot, std::function<void(LiveJob&)> then) {
-  with_models(live, {{slot, {}}}, std::move(then));
+  with_models(live, {{slot, {}, false}}, std::move(then));
 }
 
 void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
@@ -77,56 +75,28 @@ void DeviceEngine::with_model(LiveJob& live, Slot slot, const ModelRef& model,
 void DeviceEngine::with_models(LiveJob& live, std::vector<WantedModel> wanted,
                                std::function<void(LiveJob&)> then) {
   if (live.models.size() == wanted.size()) return then(live);
-  const auto [slot, adapters] = wanted[live.models.size()];
-  const auto model = live.job.models.slots.find(slot);
+  const WantedModel next = wanted[live.models.size()];
+  const auto model = live.job.models.slots.find(next.slot);
   if (model == live.job.models.slots.end()) {
     return end(live.job.id, error(StatusCode::kFailedPrecondition,
                                   "{} needs a {}, and the workflow's model set has none",
-                                  job_kind(live.job.request), slot_name(slot)));
+                                  job_kind(live.job.request), slot_name(next.slot)));
   }
-  residency_->acquire(slot, model->second, adapters,
-                      [this, id = live.job.id, wanted = std::move(wanted),
-                       then = std::move(then)](Result<ModelHandle> handle) {
-                        inbox_.post([this, id, wanted, then, handle = std::move(handle)] {
-                          LiveJob* const live = find(id);
-                          if (!live) return;
-                          if (!handle.ok()) return end(id, handle.status());
-                          live->models.push_back(*handle);
-                          with_models(*live, wanted, then);
-                        });
-                      });
-}
-
-void DeviceEngine::with_row_models(LiveJob& live,
-                                   const std::vector<const std::vector<LoraRef>*>& rows,
-                                   std::function<void(LiveJob&, RowModels)> then) {
-  std::vector<std::vector<AdapterUse>> sets;
-  std::vector<std::size_t> set_of_row;
-  for (const std::vector<LoraRef>* loras : rows) {
-    std::vector<AdapterUse> uses = adapter_uses(*loras, Slot::kUNet);
-    const auto known = std::ranges::find(sets, uses);
-    set_of_row.push_back(static_cast<std::size_t>(known - sets.begin()));
-    if (known == sets.end()) sets.push_back(std::move(uses));
+  const auto go_on = [this, id = live.job.id, wanted = std::move(wanted),
+                      then = std::move(then)](Result<ModelHandle> handle) {
+    inbox_.post([this, id, wanted, then, handle = std::move(handle)] {
+      LiveJob* const live = find(id);
+      if (!live) return;
+      if (!handle.ok()) return end(id, handle.status());
+      live->models.push_back(*handle);
+      with_models(*live, wanted, then);
+    });
+  };
+  if (next.row_wise) {
+    residency_->acquire_rows(next.slot, model->second, next.adapters.front().path, go_on);
+  } else {
+    residency_->acquire(next.slot, model->second, next.adapters, go_on);
   }
-  if (rows.empty()) sets.emplace_back();
-  if (sets.size() > kMostSets) {
-    return end(live.job.id, error(StatusCode::kInvalidArgument,
-                                  "rows: expected at most {} different sets of loras, found {}",
-                                  kMostSets, sets.size()));
-  }
-  if (set_of_row.empty()) set_of_row.push_back(0);
-  std::vector<WantedModel> wanted;
-  for (std::vector<AdapterUse>& set : sets) wanted.push_back({Slot::kUNet, std::move(set)});
-  with_models(live, std::move(wanted), [this, set_of_row, then = std::move(then)](LiveJob& ready) {
-    RowModels models;
-    for (const std::size_t set : set_of_row)
-      models.push_back(model_as<DenoisingModel>(ready.models[set]));
-    if (std::ranges::find(models, nullptr) != models.end()) {
-      return end(ready.job.id,
-                 error(StatusCode::kInternal, "the unet slot holds no denoising model"));
-    }
-    then(ready, std::move(models));
-  });
 }
 
 Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text, std::size_t width,
@@ -186,7 +156,7 @@ void DeviceEngine::begin_request(LiveJob& live, TokenizeRequest& request) {
       live.job.models.slots.contains(Slot::kClipL) || live.job.models.slots.contains(Slot::kClipG);
   if (!names_embedding(request.text) || !has_encoder) return tokenize_for(live, 0, {});
   std::vector<WantedModel> wanted;
-  for (const Slot slot : text_slots(live)) wanted.push_back({slot, {}});
+  for (const Slot slot : text_slots(live)) wanted.push_back({slot, {}, false});
   with_models(live, std::move(wanted), [this](LiveJob& ready) { tokenize_for(ready, 0, {}); });
 }
 
@@ -210,7 +180,7 @@ void DeviceEngine::tokenize_for(LiveJob& live, std::size_t next, TokenizeReply r
 void DeviceEngine::begin_request(LiveJob& live, EncodeTextRequest& request) {
   std::vector<WantedModel> wanted;
   for (const Slot slot : text_slots(live))
-    wanted.push_back({slot, adapter_uses(request.loras, slot)});
+    wanted.push_back({slot, adapter_uses(request.loras, slot), false});
   with_models(live, std::move(wanted), [this](LiveJob& ready) { encode_tokens(ready, 0, {}); });
 }
 
@@ -264,23 +234,28 @@ void DeviceEngine::begin_request(LiveJob& live, VaeDecodeRequest&) {
 void DeviceEngine::begin_request(LiveJob& live, DenoiseRequest& request) {
   std::vector<const std::vector<LoraRef>*> rows;
   for (const DenoiseRow& row : request.rows) rows.push_back(&row.loras);
-  with_row_models(live, rows, [this](LiveJob& ready, RowModels models) {
-    start_task(ready,
-               std::make_unique<DenoiseTask>(services_, ready.ticket,
-                                             std::move(std::get<DenoiseRequest>(ready.job.request)),
-                                             std::move(models)));
-  });
+  const std::vector<std::uint64_t> evaluations(rows.size(), 1);
+  with_row_models(
+      live, rows, evaluations, request.lora_application, [this](LiveJob& ready, RowModels models) {
+        auto& denoise = std::get<DenoiseRequest>(ready.job.request);
+        start_task(ready, std::make_unique<DenoiseTask>(services_, ready.ticket, std::move(denoise),
+                                                        std::move(models)));
+      });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, SampleRequest& request) {
   std::vector<const std::vector<LoraRef>*> rows;
-  for (const SampleRow& row : request.rows) rows.push_back(&row.loras);
-  with_row_models(live, rows, [this](LiveJob& ready, RowModels models) {
-    start_task(ready,
-               std::make_unique<SampleTask>(services_, ready.ticket,
-                                            std::move(std::get<SampleRequest>(ready.job.request)),
-                                            std::move(models)));
-  });
+  std::vector<std::uint64_t> evaluations;
+  for (const SampleRow& row : request.rows) {
+    rows.push_back(&row.loras);
+    evaluations.push_back(evaluations_of_row(request.run, row.guidance));
+  }
+  with_row_models(
+      live, rows, evaluations, request.lora_application, [this](LiveJob& ready, RowModels models) {
+        auto& sample = std::get<SampleRequest>(ready.job.request);
+        start_task(ready, std::make_unique<SampleTask>(services_, ready.ticket, std::move(sample),
+                                                       std::move(models)));
+      });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {

@@ -30,9 +30,12 @@ void GuidedRows::add_parts(Sign sign, bool wants_uncond) {
 
 ModelRow GuidedRows::model_row(std::size_t index) const {
   const Part& part = parts_[index];
-  return {plan_.rows[part.row].model, scaled_.narrow(0, static_cast<std::int64_t>(part.row), 1),
-          static_cast<float>(plan_.sampling->timestep(sigma_)), part.entry->context,
-          part.entry->extras};
+  return {plan_.rows[part.row].model,
+          scaled_.narrow(0, static_cast<std::int64_t>(part.row), 1),
+          static_cast<float>(plan_.sampling->timestep(sigma_)),
+          part.entry->context,
+          part.entry->extras,
+          plan_.rows[part.row].adapters};
 }
 
 at::Tensor GuidedRows::mean_of(Sign sign, const at::Tensor& denoised) const {

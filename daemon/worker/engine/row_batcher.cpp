@@ -29,6 +29,24 @@ bool same_kind(const ModelRow& a, const ModelRow& b) {
       });
 }
 
+bool adapters_before(const RowAdapters* a, const RowAdapters* b) {
+  static const RowAdapters kNone;
+  const RowAdapters& left = a ? *a : kNone;
+  const RowAdapters& right = b ? *b : kNone;
+  return std::ranges::lexicographical_compare(
+      left, right, {},
+      [](const RowAdapter& adapter) { return std::pair(adapter.factors.get(), adapter.strength); },
+      [](const RowAdapter& adapter) { return std::pair(adapter.factors.get(), adapter.strength); });
+}
+
+AdapterRows adapters_of(const std::vector<const RowAdapters*>& rows) {
+  if (std::ranges::all_of(rows, [](const RowAdapters* row) { return !row || row->empty(); }))
+    return {};
+  std::vector<RowAdapters> all;
+  for (const RowAdapters* row : rows) all.push_back(row ? *row : RowAdapters());
+  return AdapterRows(all);
+}
+
 /// The tokens that all contexts of a group have after repeating; grows as rows join.
 class CommonTokens {
  public:
@@ -138,6 +156,9 @@ RowBatcher::Group RowBatcher::take_group() {
     turns_.served(waiting_[position].sink, 1);
     group.push_back(std::move(waiting_[position]));
   }
+  // Neighbours with equal adapters are computed at once.
+  std::ranges::stable_sort(group, adapters_before,
+                           [](const Waiting& waiting) { return waiting.row.adapters; });
   std::sort(chosen.begin(), chosen.end(), std::greater<>());
   for (std::size_t position : chosen)
     waiting_.erase(waiting_.begin() + static_cast<std::ptrdiff_t>(position));
@@ -178,11 +199,13 @@ void RowBatcher::run_group(Group group) {
     }
     std::vector<at::Tensor> xs, contexts;
     std::vector<float> timesteps;
+    std::vector<const RowAdapters*> adapters;
     std::map<std::string, std::vector<at::Tensor>> extras;
     for (const Waiting& waiting : group) {
       const ModelRow& row = waiting.row;
       xs.push_back(row.x);
       timesteps.push_back(row.timestep);
+      adapters.push_back(row.adapters);
       const std::int64_t repeats = tokens.all() / row.context.size(1);
       contexts.push_back(repeats == 1 ? row.context : row.context.repeat({1, repeats, 1}));
       for (const auto& [name, value] : row.extras) extras[name].push_back(value);
@@ -193,7 +216,7 @@ void RowBatcher::run_group(Group group) {
           for (const auto& [name, values] : extras) stacked[name] = stack_rows(values);
           output =
               model.forward(stack_rows(xs), at::tensor(timesteps, at::kFloat).to(model.device()),
-                            stack_rows(contexts), stacked);
+                            stack_rows(contexts), stacked, adapters_of(adapters));
         },
         [this, key, rows, by_workflow](double seconds) {
           cost_.measured(key, rows, seconds);

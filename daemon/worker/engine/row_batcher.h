@@ -24,6 +24,7 @@ struct ModelRow {
   float timestep = 0;
   at::Tensor context;                        ///< [1, tokens, width], compute type
   std::map<std::string, at::Tensor> extras;  ///< each [1, ...]
+  const RowAdapters* adapters = nullptr;     ///< kept alive as the model is; none: as empty
 };
 
 struct RowResult {

@@ -18,7 +18,8 @@ struct SamplePlan {
   struct Row {
     std::vector<ActiveEntry> positive, negative;
     double cfg = 1;
-    const DenoisingModel* model = nullptr;  ///< with the row's adapters
+    const DenoisingModel* model = nullptr;  ///< with what is merged of the row's adapters
+    const RowAdapters* adapters = nullptr;  ///< what is added to the row
   };
   const ModelSampling* sampling = nullptr;
   Sampler sampler = nullptr;

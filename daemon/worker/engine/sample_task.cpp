@@ -21,12 +21,12 @@ bool starts_at_full_noise(const ModelSampling& sampling, double sigma) {
 }  // namespace
 
 SampleTask::SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
-                       std::vector<std::shared_ptr<const DenoisingModel>> row_models)
+                       RowModels models)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
-      row_models_(std::move(row_models)),
-      model_(row_models_.front()),
+      models_(std::move(models)),
+      model_(models_.rows.front().model),
       finite_(services.device) {}
 
 SampleTask::~SampleTask() { services_.rows.drop(this); }
@@ -62,7 +62,10 @@ Status SampleTask::start() {
                  model_->traits().family);
   }
   LUNA_ASSIGN_OR_RETURN(plan_, plan_sample(request_, *model_));
-  for (std::size_t i = 0; i < plan_.rows.size(); ++i) plan_.rows[i].model = row_models_[i].get();
+  for (std::size_t i = 0; i < plan_.rows.size(); ++i) {
+    plan_.rows[i].model = models_.rows[i].model.get();
+    plan_.rows[i].adapters = &models_.rows[i].adapters;
+  }
   LUNA_RETURN_IF_ERROR(check_memory());
   return torch_call("beginning a trajectory", [&] {
     if (plan_.sigmas.size() < 2) {
@@ -169,7 +172,7 @@ void SampleTask::finish_trajectory() {
     x = plan_.sampling->inverse_noise_scaling(plan_.sigmas.back(), trajectory_.result());
   }
   x = latent_from_model(x.to(at::kFloat), model_->traits()).cpu();
-  SampleReply reply{{}, plan_.sigmas, evaluations_};
+  SampleReply reply{{}, plan_.sigmas, evaluations_, models_.applied, models_.warnings};
   for (std::int64_t row = 0; row < x.size(0); ++row) {
     auto latent = tensor_ref_of(x[row], services_.make_bytes);
     if (!latent.ok()) return finish(latent.status());

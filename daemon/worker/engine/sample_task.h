@@ -7,6 +7,7 @@
 
 #include "daemon/worker/engine/finite_watch.h"
 #include "daemon/worker/engine/guided_rows.h"
+#include "daemon/worker/engine/row_models.h"
 #include "daemon/worker/engine/sample_plan.h"
 #include "daemon/worker/engine/task.h"
 
@@ -17,8 +18,7 @@ namespace luna::worker {
 /// forwards were enqueued.
 class SampleTask final : public Task, private RowSink, private EvaluationPort {
  public:
-  SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
-             std::vector<std::shared_ptr<const DenoisingModel>> row_models);
+  SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request, RowModels models);
   ~SampleTask() override;
 
   Status start() override;
@@ -42,8 +42,7 @@ class SampleTask final : public Task, private RowSink, private EvaluationPort {
   TaskServices& services_;
   const TaskTicket ticket_;
   const SampleRequest request_;
-  /// Of each row; they differ in their adapters alone.
-  const std::vector<std::shared_ptr<const DenoisingModel>> row_models_;
+  RowModels models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
 
   SamplePlan plan_;

@@ -5,7 +5,8 @@
 namespace luna::worker {
 
 Conv2d::Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& placement)
-    : geometry_{shape.stride, shape.padding} {
+    : name_(scope.prefix() + "weight"), geometry_{shape.stride, shape.padding} {
+  placement.adds_rows_to(name_);
   const at::Tensor weight = scope.take("weight", {shape.out, shape.in, shape.kernel, shape.kernel});
   const bool packs = ops::can_pack(placement.device(), placement.compute());
   weight_ = placement.place_packed(weight, packs, [&](const at::Tensor& converted) {
@@ -16,8 +17,10 @@ Conv2d::Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& pl
   bias_ = placement.place(scope.take("bias", {shape.out}));
 }
 
-at::Tensor Conv2d::forward(const at::Tensor& x) const {
-  return ops::conv2d(x, weight_, bias_, geometry_);
+at::Tensor Conv2d::forward(const at::Tensor& x, const AdapterRows& adapters) const {
+  at::Tensor y = ops::conv2d(x, weight_, bias_, geometry_);
+  if (!adapters.empty()) adapters.add_conv2d(name_, x, geometry_, y);
+  return y;
 }
 
 }  // namespace luna::worker

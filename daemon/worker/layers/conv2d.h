@@ -1,7 +1,10 @@
 #pragma once
 
+#include <string>
+
 #include <ATen/ATen.h>
 
+#include "daemon/worker/layers/adapter_rows.h"
 #include "daemon/worker/layers/placement.h"
 #include "daemon/worker/ops/conv2d.h"
 #include "daemon/worker/weights/weight_scope.h"
@@ -23,10 +26,11 @@ struct Conv2dShape {
 class Conv2d {
  public:
   Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& placement);
-  /// [n,in,h,w] to [n,out,h',w'] in picture format.
-  at::Tensor forward(const at::Tensor& x) const;
+  /// [n,in,h,w] to [n,out,h',w'] in picture format, with what the rows' adapters add.
+  at::Tensor forward(const at::Tensor& x, const AdapterRows& adapters = {}) const;
 
  private:
+  std::string name_;  ///< of the weight
   ops::Conv2dGeometry geometry_;
   at::Tensor weight_;
   at::Tensor bias_;

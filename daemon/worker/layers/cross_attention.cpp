@@ -15,9 +15,12 @@ CrossAttention::CrossAttention(const WeightScope& scope, const CrossAttentionSha
       to_out_(scope.child("to_out").child(std::size_t{0}), {.in = shape.width, .out = shape.width},
               placement) {}
 
-at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& context) const {
-  return to_out_.forward(ops::attention(to_q_.forward(x), to_k_.forward(context),
-                                        to_v_.forward(context), {.heads = heads_}));
+at::Tensor CrossAttention::forward(const at::Tensor& x, const at::Tensor& context,
+                                   const AdapterRows& adapters) const {
+  const at::Tensor attended =
+      ops::attention(to_q_.forward(x, adapters), to_k_.forward(context, adapters),
+                     to_v_.forward(context, adapters), {.heads = heads_});
+  return to_out_.forward(attended, adapters);
 }
 
 }  // namespace luna::worker

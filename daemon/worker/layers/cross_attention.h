@@ -17,7 +17,8 @@ class CrossAttention {
  public:
   CrossAttention(const WeightScope& scope, const CrossAttentionShape& shape, Placement& placement);
   /// x [n,tokens,width], context [n,tokens',context]; x itself for self-attention.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context,
+                     const AdapterRows& adapters = {}) const;
 
  private:
   std::int64_t heads_;

@@ -4,7 +4,9 @@
 
 namespace luna::worker {
 
-Linear::Linear(const WeightScope& scope, const LinearShape& shape, Placement& placement) {
+Linear::Linear(const WeightScope& scope, const LinearShape& shape, Placement& placement)
+    : name_(scope.prefix() + "weight") {
+  placement.adds_rows_to(name_);
   const at::Tensor weight = take_projection(scope, "weight", shape.out, shape.in);
   const bool packs = ops::linear_gains_from_packing(placement.device(), placement.compute());
   weight_ = placement.place_packed(weight, packs, [&](const at::Tensor& converted) {
@@ -13,6 +15,10 @@ Linear::Linear(const WeightScope& scope, const LinearShape& shape, Placement& pl
   if (shape.bias) bias_ = placement.place(scope.take("bias", {shape.out}));
 }
 
-at::Tensor Linear::forward(const at::Tensor& x) const { return ops::linear(x, weight_, bias_); }
+at::Tensor Linear::forward(const at::Tensor& x, const AdapterRows& adapters) const {
+  at::Tensor y = ops::linear(x, weight_, bias_);
+  if (!adapters.empty()) adapters.add_linear(name_, x, y);
+  return y;
+}
 
 }  // namespace luna::worker

@@ -1,7 +1,10 @@
 #pragma once
 
+#include <string>
+
 #include <ATen/ATen.h>
 
+#include "daemon/worker/layers/adapter_rows.h"
 #include "daemon/worker/layers/placement.h"
 #include "daemon/worker/weights/weight_scope.h"
 
@@ -21,9 +24,11 @@ struct LinearShape {
 class Linear {
  public:
   Linear(const WeightScope& scope, const LinearShape& shape, Placement& placement);
-  at::Tensor forward(const at::Tensor& x) const;
+  /// With what the rows' adapters add; rows first.
+  at::Tensor forward(const at::Tensor& x, const AdapterRows& adapters = {}) const;
 
  private:
+  std::string name_;  ///< of the weight
   at::Tensor weight_;
   at::Tensor bias_;
 };

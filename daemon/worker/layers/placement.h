@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <map>
+#include <set>
+#include <string>
 
 #include <ATen/ATen.h>
 
@@ -39,6 +41,10 @@ class Placement {
 
   std::uint64_t resident_bytes() const { return resident_bytes_; }
 
+  /// A layer says that it can add adapters of rows (AdapterRows) to this weight's product.
+  void adds_rows_to(const std::string& weight) { row_wise_.insert(weight); }
+  const std::set<std::string>& row_wise() const { return row_wise_; }
+
   /// To be called once the model stands: from then on running() has what became of the tensors of
   /// `store`, by their names, as far as they were placed. Placed once more they come back as they
   /// are, so that a model over the same weights but for a few shares all others with this one.
@@ -53,6 +59,7 @@ class Placement {
   std::uint64_t resident_bytes_ = 0;
   std::map<const void*, at::Tensor> placed_;  ///< by where the pristine bytes lie
   WeightStore::Tensors running_;
+  std::set<std::string> row_wise_;
 };
 
 /// A projection stored as a matrix [out,in] or as a 1x1 convolution [out,in,1,1]: both as a matrix.

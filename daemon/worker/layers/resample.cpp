@@ -9,8 +9,10 @@ Upsample::Upsample(const WeightScope& scope, std::int64_t channels, std::int64_t
     : conv_(scope.child("conv"),
             {.in = channels, .out = channels, .typical_extent = typical_extent}, placement) {}
 
-at::Tensor Upsample::forward(const at::Tensor& x, std::int64_t height, std::int64_t width) const {
-  return conv_.forward(at::upsample_nearest2d(ops::to_picture_format(x), {height, width}));
+at::Tensor Upsample::forward(const at::Tensor& x, std::int64_t height, std::int64_t width,
+                             const AdapterRows& adapters) const {
+  return conv_.forward(at::upsample_nearest2d(ops::to_picture_format(x), {height, width}),
+                       adapters);
 }
 
 Downsample::Downsample(const WeightScope& scope, std::int64_t channels, Padding padding,
@@ -24,9 +26,9 @@ Downsample::Downsample(const WeightScope& scope, std::int64_t channels, Padding 
              .typical_extent = typical_extent},
             placement) {}
 
-at::Tensor Downsample::forward(const at::Tensor& x) const {
-  if (padding_ == Padding::kSymmetric) return conv_.forward(x);
-  return conv_.forward(at::constant_pad_nd(x, {0, 1, 0, 1}));
+at::Tensor Downsample::forward(const at::Tensor& x, const AdapterRows& adapters) const {
+  if (padding_ == Padding::kSymmetric) return conv_.forward(x, adapters);
+  return conv_.forward(at::constant_pad_nd(x, {0, 1, 0, 1}), adapters);
 }
 
 }  // namespace luna::worker

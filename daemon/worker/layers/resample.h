@@ -13,7 +13,8 @@ class Upsample {
            Placement& placement);
   /// To exactly this size: twice the input's, or one less where an odd extent was halved on the way
   /// down.
-  at::Tensor forward(const at::Tensor& x, std::int64_t height, std::int64_t width) const;
+  at::Tensor forward(const at::Tensor& x, std::int64_t height, std::int64_t width,
+                     const AdapterRows& adapters = {}) const;
 
  private:
   Conv2d conv_;
@@ -29,7 +30,7 @@ class Downsample {
   };
   Downsample(const WeightScope& scope, std::int64_t channels, Padding padding,
              std::int64_t typical_extent, Placement& placement);
-  at::Tensor forward(const at::Tensor& x) const;
+  at::Tensor forward(const at::Tensor& x, const AdapterRows& adapters = {}) const;
 
  private:
   Padding padding_;

@@ -18,11 +18,13 @@ BasicTransformerBlock::BasicTransformerBlock(const WeightScope& scope,
       narrow_(scope.child("ff").child("net").child(2), {.in = 4 * shape.width, .out = shape.width},
               placement) {}
 
-at::Tensor BasicTransformerBlock::forward(at::Tensor x, const at::Tensor& context) const {
+at::Tensor BasicTransformerBlock::forward(at::Tensor x, const at::Tensor& context,
+                                          const AdapterRows& adapters) const {
   const at::Tensor normed = norm1_.forward(x);
-  x = attn1_.forward(normed, normed).add_(x);
-  x = attn2_.forward(norm2_.forward(x), context).add_(x);
-  return narrow_.forward(ops::geglu(widen_.forward(norm3_.forward(x)))).add_(x);
+  x = attn1_.forward(normed, normed, adapters).add_(x);
+  x = attn2_.forward(norm2_.forward(x), context, adapters).add_(x);
+  const at::Tensor gated = ops::geglu(widen_.forward(norm3_.forward(x), adapters));
+  return narrow_.forward(gated, adapters).add_(x);
 }
 
 SpatialTransformer::SpatialTransformer(const WeightScope& scope, const CrossAttentionShape& shape,
@@ -35,11 +37,12 @@ SpatialTransformer::SpatialTransformer(const WeightScope& scope, const CrossAtte
                          shape, placement);
 }
 
-at::Tensor SpatialTransformer::forward(const at::Tensor& x, const at::Tensor& context) const {
-  at::Tensor tokens = proj_in_.forward(ops::tokens_of(norm_.forward(x)));
+at::Tensor SpatialTransformer::forward(const at::Tensor& x, const at::Tensor& context,
+                                       const AdapterRows& adapters) const {
+  at::Tensor tokens = proj_in_.forward(ops::tokens_of(norm_.forward(x)), adapters);
   for (const BasicTransformerBlock& block : blocks_)
-    tokens = block.forward(std::move(tokens), context);
-  return ops::picture_of(proj_out_.forward(tokens), x.size(2), x.size(3)).add_(x);
+    tokens = block.forward(std::move(tokens), context, adapters);
+  return ops::picture_of(proj_out_.forward(tokens, adapters), x.size(2), x.size(3)).add_(x);
 }
 
 }  // namespace luna::worker

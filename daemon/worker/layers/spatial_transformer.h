@@ -16,7 +16,8 @@ class BasicTransformerBlock {
  public:
   BasicTransformerBlock(const WeightScope& scope, const CrossAttentionShape& shape,
                         Placement& placement);
-  at::Tensor forward(at::Tensor x, const at::Tensor& context) const;
+  at::Tensor forward(at::Tensor x, const at::Tensor& context,
+                     const AdapterRows& adapters = {}) const;
 
  private:
   LayerNorm norm1_;
@@ -35,7 +36,8 @@ class SpatialTransformer {
   SpatialTransformer(const WeightScope& scope, const CrossAttentionShape& shape, int depth,
                      Placement& placement);
   /// x [n,width,h,w], context [n,tokens,context].
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& context) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& context,
+                     const AdapterRows& adapters = {}) const;
 
  private:
   GroupNorm norm_;

@@ -28,12 +28,14 @@ UNetResBlock::UNetResBlock(const WeightScope& scope, const UNetResBlockShape& sh
                   placement);
 }
 
-at::Tensor UNetResBlock::forward(const at::Tensor& x, const at::Tensor& activated_embedding) const {
-  at::Tensor h = in_conv_.forward(in_norm_.forward_silu(x));
-  h.add_(embedding_.forward(activated_embedding).unsqueeze(2).unsqueeze(3));
-  h = out_conv_.forward(out_norm_.forward_silu(h));
+at::Tensor UNetResBlock::forward(const at::Tensor& x, const at::Tensor& activated_embedding,
+                                 const AdapterRows& adapters) const {
+  at::Tensor h = in_conv_.forward(in_norm_.forward_silu(x), adapters);
+  h.add_(embedding_.forward(activated_embedding, adapters).unsqueeze(2).unsqueeze(3));
+  h = out_conv_.forward(out_norm_.forward_silu(h), adapters);
   if (!skip_) return h.add_(x);
-  return h.add_(ops::picture_of(skip_->forward(ops::tokens_of(x)), x.size(2), x.size(3)));
+  const at::Tensor skipped = skip_->forward(ops::tokens_of(x), adapters);
+  return h.add_(ops::picture_of(skipped, x.size(2), x.size(3)));
 }
 
 }  // namespace luna::worker

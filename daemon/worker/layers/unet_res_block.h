@@ -25,7 +25,8 @@ class UNetResBlock {
   UNetResBlock(const WeightScope& scope, const UNetResBlockShape& shape, Placement& placement);
   /// x [n,in,h,w]; activated_embedding [n,embedding]: SiLU of the timestep embedding, computed once
   /// for all blocks of a forward.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& activated_embedding) const;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& activated_embedding,
+                     const AdapterRows& adapters = {}) const;
 
  private:
   GroupNorm in_norm_;

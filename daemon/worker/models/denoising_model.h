@@ -1,10 +1,12 @@
 #pragma once
 
 #include <map>
+#include <set>
 #include <string>
 
 #include <ATen/ATen.h>
 
+#include "daemon/worker/layers/adapter_rows.h"
 #include "daemon/worker/weights/weight_store.h"
 
 namespace luna::worker {
@@ -45,10 +47,16 @@ class DenoisingModel {
 
   /// x [n,C,h,w] already scaled by the prediction's input rule and in compute_type(); timestep [n]
   /// f32; context [n,tokens,context_width] in compute_type(); extras by name ("y", "c_concat",
-  /// ...), rows first. Returns the raw prediction [n,C,h,w] in compute_type().
+  /// ...), rows first; adapters of single rows, of weights in row_wise_weights(). Returns the raw
+  /// prediction [n,C,h,w] in compute_type().
   virtual at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep,
                              const at::Tensor& context,
-                             const std::map<std::string, at::Tensor>& extras) const = 0;
+                             const std::map<std::string, at::Tensor>& extras,
+                             const AdapterRows& adapters) const = 0;
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& context,
+                     const std::map<std::string, at::Tensor>& extras) const {
+    return forward(x, timestep, context, extras, {});
+  }
 
   virtual at::ScalarType compute_type() const = 0;
   virtual at::Device device() const = 0;
@@ -57,6 +65,11 @@ class DenoisingModel {
   /// What runs, by the names of its component's tensors; may lack some, or all.
   virtual const WeightStore::Tensors& running_weights() const {
     static const WeightStore::Tensors kNone;
+    return kNone;
+  }
+  /// The weights to whose products forward() adds what single rows' adapters say; may be none.
+  virtual const std::set<std::string>& row_wise_weights() const {
+    static const std::set<std::string> kNone;
     return kNone;
   }
   /// Upper bound of the activations of a forward of `rows` rows at this latent size.

@@ -139,48 +139,50 @@ LdmUNet::Block LdmUNet::output_block(const WeightScope& scope, const UNetConfig:
   return block;
 }
 
-at::Tensor LdmUNet::Block::run(at::Tensor x, const at::Tensor& embedding,
-                               const at::Tensor& context) const {
-  if (first) x = first->forward(x, embedding);
-  if (transformer) x = transformer->forward(x, context);
-  if (second) x = second->forward(x, embedding);
-  if (down) x = down->forward(x);
+at::Tensor LdmUNet::Block::run(at::Tensor x, const at::Tensor& embedding, const at::Tensor& context,
+                               const AdapterRows& adapters) const {
+  if (first) x = first->forward(x, embedding, adapters);
+  if (transformer) x = transformer->forward(x, context, adapters);
+  if (second) x = second->forward(x, embedding, adapters);
+  if (down) x = down->forward(x, adapters);
   return x;
 }
 
 at::Tensor LdmUNet::embed(const at::Tensor& timestep,
-                          const std::map<std::string, at::Tensor>& extras) const {
+                          const std::map<std::string, at::Tensor>& extras,
+                          const AdapterRows& adapters) const {
   const at::Tensor waves = ops::timestep_embedding(timestep, config_.model_channels);
-  at::Tensor hidden = time_in_.forward(waves.to(compute_type()));
-  at::Tensor embedding = time_out_.forward(at::silu_(hidden));
+  at::Tensor hidden = time_in_.forward(waves.to(compute_type()), adapters);
+  at::Tensor embedding = time_out_.forward(at::silu_(hidden), adapters);
   if (label_in_) {
-    at::Tensor label = label_in_->forward(extras.at("y").to(compute_type()));
-    embedding.add_(label_out_->forward(at::silu_(label)));
+    at::Tensor label = label_in_->forward(extras.at("y").to(compute_type()), adapters);
+    embedding.add_(label_out_->forward(at::silu_(label), adapters));
   }
   return at::silu_(embedding);
 }
 
 at::Tensor LdmUNet::forward(const at::Tensor& x, const at::Tensor& timestep,
                             const at::Tensor& context,
-                            const std::map<std::string, at::Tensor>& extras) const {
-  const at::Tensor embedding = embed(timestep, extras);
+                            const std::map<std::string, at::Tensor>& extras,
+                            const AdapterRows& adapters) const {
+  const at::Tensor embedding = embed(timestep, extras, adapters);
   const auto concat = extras.find("c_concat");
   const at::Tensor input =
       concat == extras.end() ? x : at::cat({x, concat->second.to(compute_type())}, 1);
-  at::Tensor h = conv_in_.forward(input);
+  at::Tensor h = conv_in_.forward(input, adapters);
   std::vector<at::Tensor> skips = {h};
   for (const Block& block : input_) {
-    h = block.run(std::move(h), embedding, context);
+    h = block.run(std::move(h), embedding, context, adapters);
     skips.push_back(h);
   }
-  h = middle_.run(std::move(h), embedding, context);
+  h = middle_.run(std::move(h), embedding, context, adapters);
   for (const Block& block : output_) {
     h = at::cat({h, skips.back()}, 1);
     skips.pop_back();
-    h = block.run(std::move(h), embedding, context);
-    if (block.up) h = block.up->forward(h, skips.back().size(2), skips.back().size(3));
+    h = block.run(std::move(h), embedding, context, adapters);
+    if (block.up) h = block.up->forward(h, skips.back().size(2), skips.back().size(3), adapters);
   }
-  return conv_out_.forward(norm_out_.forward_silu(h)).contiguous();
+  return conv_out_.forward(norm_out_.forward_silu(h), adapters).contiguous();
 }
 
 std::uint64_t LdmUNet::activation_bytes(int rows, int height, int width, int tokens) const {

@@ -29,12 +29,15 @@ class LdmUNet : public DenoisingModel {
                                                       at::ScalarType compute, at::Device device);
 
   const DenoiserTraits& traits() const override { return traits_; }
+  using DenoisingModel::forward;
   at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& context,
-                     const std::map<std::string, at::Tensor>& extras) const override;
+                     const std::map<std::string, at::Tensor>& extras,
+                     const AdapterRows& adapters) const override;
   at::ScalarType compute_type() const override { return placement_.compute(); }
   at::Device device() const override { return placement_.device(); }
   std::uint64_t resident_bytes() const override { return placement_.resident_bytes(); }
   const WeightStore::Tensors& running_weights() const override { return placement_.running(); }
+  const std::set<std::string>& row_wise_weights() const override { return placement_.row_wise(); }
   std::uint64_t activation_bytes(int rows, int height, int width, int tokens) const override;
 
   LdmUNet(UNetConfig config, const WeightScope& scope, at::ScalarType compute, at::Device device);
@@ -47,7 +50,8 @@ class LdmUNet : public DenoisingModel {
     std::optional<UNetResBlock> second;
     std::optional<Downsample> down;
     std::optional<Upsample> up;
-    at::Tensor run(at::Tensor x, const at::Tensor& embedding, const at::Tensor& context) const;
+    at::Tensor run(at::Tensor x, const at::Tensor& embedding, const at::Tensor& context,
+                   const AdapterRows& adapters) const;
   };
 
   Block input_block(const WeightScope& scope, const UNetConfig::Stage& stage);
@@ -55,8 +59,8 @@ class LdmUNet : public DenoisingModel {
   Block output_block(const WeightScope& scope, const UNetConfig::Stage& stage);
   UNetResBlock res_block(const WeightScope& scope, const UNetConfig::Stage& stage);
   SpatialTransformer transformer(const WeightScope& scope, const UNetConfig::Stage& stage);
-  at::Tensor embed(const at::Tensor& timestep,
-                   const std::map<std::string, at::Tensor>& extras) const;
+  at::Tensor embed(const at::Tensor& timestep, const std::map<std::string, at::Tensor>& extras,
+                   const AdapterRows& adapters) const;
 
   const UNetConfig config_;
   DenoiserTraits traits_;

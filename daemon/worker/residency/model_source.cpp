@@ -1,6 +1,7 @@
 #include "daemon/worker/residency/model_source.h"
 
 #include <algorithm>
+#include <atomic>
 #include <map>
 #include <utility>
 
@@ -69,6 +70,8 @@ class FileSource final : public ModelSource {
     return host_weights({std::move(file), found.detected.info.slot}, found);
   }
 
+  std::uint64_t reads() const override { return reads_; }
+
   Result<Component> build(const FoundComponent& found, std::shared_ptr<const WeightStore> weights,
                           at::ScalarType compute, at::Device device) override {
     return torch_call("building a " + found.detected.info.family, [&] {
@@ -81,12 +84,14 @@ class FileSource final : public ModelSource {
     if (copies_) {
       if (auto copy = copies_->find(source)) return *std::move(copy);
     }
+    ++reads_;
     auto weights = read_weights(source.file.path, found.detected.rename);
     if (copies_) weights.ok() ? copies_->keep(source, *weights) : copies_->give_up(source);
     return weights;
   }
 
   const std::shared_ptr<HostCopies> copies_;
+  std::atomic<std::uint64_t> reads_ = 0;
 };
 
 }  // namespace

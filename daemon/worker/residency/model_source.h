@@ -40,6 +40,8 @@ class ModelSource {
                                                           at::Device device) = 0;
   /// The weights as they lie in the file, for adapters to start from.
   virtual Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) = 0;
+  /// Components whose weights came from files so far; from any thread.
+  virtual std::uint64_t reads() const = 0;
   virtual Result<Component> build(const FoundComponent& found,
                                   std::shared_ptr<const WeightStore> weights,
                                   at::ScalarType compute, at::Device device) = 0;

@@ -1,6 +1,5 @@
 #include "daemon/worker/residency/residency.h"
 
-#include <atomic>
 #include <condition_variable>
 #include <map>
 #include <mutex>
@@ -10,10 +9,9 @@
 
 #include "common/local/identify.h"
 #include "common/log/log.h"
-#include "daemon/worker/adapters/adapter_shelf.h"
-#include "daemon/worker/ops/cpu_packing.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
+#include "daemon/worker/residency/overlay_maker.h"
 #include "daemon/worker/residency/resident_table.h"
 #include "daemon/worker/residency/restorable_models.h"
 
@@ -36,7 +34,10 @@ Precision precision_of(at::ScalarType storage) {
 class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
  public:
   Shelf(Options options, std::unique_ptr<ModelSource> source)
-      : options_(std::move(options)), source_(std::move(source)), table_(options_.device.str()) {}
+      : options_(std::move(options)),
+        source_(std::move(source)),
+        table_(options_.device.str()),
+        overlays_(*source_, options_.device) {}
 
   void start() {
     thread_ =
@@ -53,16 +54,21 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     freeing_.reset();
   }
 
-  void acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
-               const std::function<void(Result<ModelHandle>)>& done) {
-    auto file = identify(model.path);
+  struct Wanted {
+    Slot slot;
+    ModelRef model;
+    std::vector<AdapterUse> adapters;
+    bool row_wise = false;
+  };
+  void acquire(const Wanted& wanted, const std::function<void(Result<ModelHandle>)>& done) {
+    auto file = identify(wanted.model.path);
     if (!file.ok()) return done(file.status());
-    auto identified = identify_all(adapters);
-    if (!identified.ok()) return done(identified.status());
-    if (ModelHandle handle = resident({*file, slot, model.precision}, *identified)) {
+    auto adapters = identify_all(wanted);
+    if (!adapters.ok()) return done(adapters.status());
+    if (ModelHandle handle = resident({*file, wanted.slot, wanted.model.precision}, *adapters)) {
       return done(std::move(handle));
     }
-    load_in_turn({slot, model, adapters}, Deadline::after(options_.hold_wait), done);
+    load_in_turn(wanted, Deadline::after(options_.hold_wait), done);
   }
 
   void inspect(const std::string& path,
@@ -131,7 +137,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     std::lock_guard lock(mutex_);
     return table_.overlay_bytes();
   }
-  std::uint64_t adapter_reads() const { return adapter_reads_; }
+  std::uint64_t model_reads() const { return source_->reads(); }
+  std::uint64_t adapter_reads() const { return overlays_.adapter_reads(); }
 
  private:
   using Request = ResidentTable::Request;
@@ -167,17 +174,17 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return entry ? hold(entry) : nullptr;
   }
   ModelHandle resident(const Request& request, const Adapters& adapters) {
-    if (adapters.empty()) return resident(request);
+    if (adapters.in_order.empty()) return resident(request);
     std::lock_guard lock(mutex_);
     const auto overlay = table_.find_overlay(request, adapters);
     return overlay ? hold(overlay) : nullptr;
   }
 
-  static Result<Adapters> identify_all(const std::vector<AdapterUse>& uses) {
-    Adapters adapters;
-    for (const AdapterUse& use : uses) {
+  static Result<Adapters> identify_all(const Wanted& wanted) {
+    Adapters adapters{{}, wanted.row_wise};
+    for (const AdapterUse& use : wanted.adapters) {
       LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(use.path));
-      adapters.emplace_back(std::move(file), use.strength);
+      adapters.in_order.push_back({std::move(file), use});
     }
     return adapters;
   }
@@ -226,12 +233,6 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     }
     return infos;
   }
-
-  struct Wanted {
-    Slot slot;
-    ModelRef model;
-    std::vector<AdapterUse> adapters;
-  };
 
   /// Loads on the loading thread, when its turn comes and there is room, or answers why not.
   void load_in_turn(const Wanted& wanted, Deadline until,
@@ -305,7 +306,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     LUNA_ASSIGN_OR_RETURN(
         Component built, source_->build(found, std::move(weights), types.compute, options_.device));
     auto entry = std::make_shared<ResidentTable::Entry>();
-    entry->model = {std::move(built), found.detected.info, precision_of(types.storage), {}};
+    entry->model = {std::move(built), found.detected.info, precision_of(types.storage), {}, {}};
     entry->model.info.content_hash = hash;
     entry->storage = types.storage;
     entry->requests.insert(request);
@@ -319,48 +320,22 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return handle;
   }
 
-  /// On the loading thread: the overlay that the adapters make of `base`.
+  /// On the loading thread: what the adapters make of `base`.
   Result<ModelHandle> adapt(const ModelHandle& base, const Wanted& wanted) {
     LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(wanted.model.path));
     const Request request{file, wanted.slot, wanted.model.precision};
-    LUNA_ASSIGN_OR_RETURN(const Adapters adapters, identify_all(wanted.adapters));
+    LUNA_ASSIGN_OR_RETURN(const Adapters adapters, identify_all(wanted));
     if (ModelHandle handle = resident(request, adapters)) return handle;
-    std::vector<LoadedAdapter> loaded;
-    for (const auto& [adapter, strength] : adapters) {
-      LUNA_ASSIGN_OR_RETURN(auto parsed, adapters_.get(adapter));
-      loaded.push_back({adapter.path, strength, std::move(parsed)});
-    }
-    adapter_reads_ = adapters_.reads();
     LUNA_ASSIGN_OR_RETURN(const auto* components, components_of(file));
     LUNA_ASSIGN_OR_RETURN(const FoundComponent* found,
                           component_for(*components, wanted.slot, file.path));
-    LUNA_ASSIGN_OR_RETURN(const HostWeights pristine, source_->pristine(file.path, *found));
     const ComponentTypes types =
         component_types(wanted.model.precision, found->file_type, wanted.slot, options_.device);
-    LUNA_ASSIGN_OR_RETURN(luna::worker::Overlay made, make_overlay(wanted.slot, pristine, loaded,
-                                                                   types.storage, options_.device));
-
-    WeightStore::Tensors tensors = running_weights_of(base->model);
-    std::uint64_t shared = 0, needed = 0;
-    for (const auto& [name, tensor] : tensors) {
-      if (!made.changed.contains(name)) shared += ops::weight_bytes(tensor);
-    }
-    for (const auto& [name, tensor] : made.changed) {
-      needed += ops::packed_elements_bound(tensor.sizes()) *
-                std::max(c10::elementSize(tensor.scalar_type()), c10::elementSize(types.compute));
-      tensors.insert_or_assign(name, tensor);
-    }
-    LUNA_RETURN_IF_ERROR(make_room(needed, request));
-    LUNA_ASSIGN_OR_RETURN(Component built, source_->build(*found,
-                                                          std::make_shared<const WeightStore>(
-                                                              std::move(tensors), pristine.metadata,
-                                                              pristine.content_hash),
-                                                          types.compute, options_.device));
-    for (const std::string& warning : made.warnings) log::logger("adapters").warn("{}", warning);
-    auto overlay = std::make_shared<ResidentTable::Overlay>();
-    overlay->model = {std::move(built), base->info, base->precision, std::move(made.warnings)};
-    overlay->bytes = resident_bytes_of(overlay->model.model) - shared;
-    overlay->adapters = adapters;
+    LUNA_ASSIGN_OR_RETURN(const auto pristine, pristine_of(request, *found));
+    LUNA_ASSIGN_OR_RETURN(OverlayMaker::Plan plan,
+                          overlays_.plan(wanted.slot, pristine, types, adapters));
+    LUNA_RETURN_IF_ERROR(make_room(plan.bytes, request));
+    LUNA_ASSIGN_OR_RETURN(const auto overlay, overlays_.make(std::move(plan), *found, *base));
     ResidentTable::Dropped evicted, unused;
     std::lock_guard lock(mutex_);
     overlay->base = table_.find(request);
@@ -373,6 +348,22 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     unused = table_.evict_overlays_until(options_.overlay_bytes);
     if (options_.budget_bytes > 0) evicted = table_.evict_until(options_.budget_bytes);
     return handle;
+  }
+
+  /// The base's weights as the file has them, kept with it for the next set.
+  Result<std::shared_ptr<const HostWeights>> pristine_of(const Request& request,
+                                                         const FoundComponent& found) {
+    {
+      std::lock_guard lock(mutex_);
+      const EntryPtr entry = table_.find(request);
+      if (entry && entry->pristine) return entry->pristine;
+    }
+    LUNA_ASSIGN_OR_RETURN(HostWeights read,
+                          source_->pristine(std::get<FileIdentity>(request).path, found));
+    auto pristine = std::make_shared<const HostWeights>(std::move(read));
+    std::lock_guard lock(mutex_);
+    if (const EntryPtr entry = table_.find(request)) entry->pristine = pristine;
+    return pristine;
   }
 
   static Result<const FoundComponent*> component_for(const std::vector<FoundComponent>& components,
@@ -455,8 +446,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   // Read by the loading thread alone, which holds the lock only to change them.
   std::map<FileIdentity, std::vector<FoundComponent>> known_files_;
   std::map<std::pair<FileIdentity, Slot>, std::string> known_hashes_;
-  AdapterShelf adapters_;  ///< the loading thread's
-  std::atomic<std::uint64_t> adapter_reads_ = 0;
+  OverlayMaker overlays_;  ///< the loading thread's
   std::unique_ptr<BackgroundThread> thread_, freeing_;
 };
 
@@ -468,7 +458,11 @@ Residency::~Residency() { shelf_->stop(); }
 
 void Residency::acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
                         std::function<void(Result<ModelHandle>)> done) {
-  shelf_->acquire(slot, model, adapters, done);
+  shelf_->acquire({slot, model, adapters}, done);
+}
+void Residency::acquire_rows(Slot slot, const ModelRef& model, const std::string& adapter,
+                             std::function<void(Result<ModelHandle>)> done) {
+  shelf_->acquire({slot, model, {{adapter, 1, {}}}, true}, done);
 }
 void Residency::inspect(const std::string& path,
                         std::function<void(Result<std::vector<ComponentInfo>>)> done) {
@@ -487,6 +481,7 @@ std::vector<LoadedModel> Residency::loaded() const { return shelf_->loaded(); }
 LoadedModel Residency::describe(const ModelHandle& model) const { return shelf_->describe(model); }
 std::uint64_t Residency::resident_bytes() const { return shelf_->resident_bytes(); }
 std::uint64_t Residency::overlay_bytes() const { return shelf_->overlay_bytes(); }
+std::uint64_t Residency::model_reads() const { return shelf_->model_reads(); }
 std::uint64_t Residency::adapter_reads() const { return shelf_->adapter_reads(); }
 
 }  // namespace luna::worker

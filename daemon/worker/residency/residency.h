@@ -12,7 +12,8 @@
 
 #include "common/types/job.h"
 #include "common/types/model.h"
-#include "daemon/worker/adapters/overlay.h"
+#include "daemon/worker/adapters/adapter_plan.h"
+#include "daemon/worker/adapters/row_wise.h"
 #include "daemon/worker/residency/model_source.h"
 
 namespace luna::worker {
@@ -23,6 +24,7 @@ struct ResidentModel {
   ComponentInfo info;  ///< with its content hash
   Precision precision = Precision::kF32;
   std::vector<std::string> warnings;  ///< of an overlay: what of its adapters has no place here
+  RowWise row_wise;  ///< of an adapter for single rows; `model` is then the pristine one
 };
 using ModelHandle = std::shared_ptr<const ResidentModel>;
 
@@ -54,9 +56,13 @@ class Residency {
   }
   /// The model with these adapters applied: an overlay over the pristine one, which shares all
   /// weights with it that they leave alone. It is kept like a model, no longer than the one below
-  /// it. Also what make_overlay() and read_adapter() answer.
+  /// it. Also what AdapterPlan::make() and read_adapter() answer.
   void acquire(Slot slot, const ModelRef& model, const std::vector<AdapterUse>& adapters,
                std::function<void(Result<ModelHandle>)> done);
+  /// One adapter's factors for single rows of the model's forwards, whatever its strength there;
+  /// or, in `row_wise.refusal`, why it has none. Kept as an overlay is.
+  void acquire_rows(Slot slot, const ModelRef& model, const std::string& adapter,
+                    std::function<void(Result<ModelHandle>)> done);
 
   /// What is in a file; content hashes of components that were loaded from it.
   void inspect(const std::string& path,
@@ -78,7 +84,8 @@ class Residency {
   std::uint64_t resident_bytes() const;
   /// Of these, what adapters' overlays take.
   std::uint64_t overlay_bytes() const;
-  /// Adapter files that were read.
+  /// Components that were read from files, and adapter files.
+  std::uint64_t model_reads() const;
   std::uint64_t adapter_reads() const;
 
  private:

@@ -13,6 +13,7 @@
 #include <ATen/ATen.h>
 
 #include "common/types/file_identity.h"
+#include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "daemon/worker/residency/residency.h"
 
@@ -32,15 +33,26 @@ class ResidentTable {
     ResidentModel model;
     at::ScalarType storage = at::kFloat;
     std::set<Request> requests;  ///< that lead to it
+    /// For adapters to start from, once they did; mostly the front's host copy.
+    std::shared_ptr<const HostWeights> pristine;
     std::uint64_t bytes = 0;
     std::uint64_t uses = 0, last_use = 0;
     std::uint32_t jobs = 0;  ///< that hold it
   };
   using EntryPtr = std::shared_ptr<Entry>;
 
-  /// (adapter file, strength), in the order of application
-  using Adapters = std::vector<std::pair<FileIdentity, double>>;
-  /// A model that adapters made of an entry's; shares weights with it.
+  struct Adapter {
+    FileIdentity file;
+    AdapterUse use;
+    bool operator==(const Adapter&) const = default;
+  };
+  struct Adapters {
+    std::vector<Adapter> in_order;
+    bool row_wise = false;  ///< the factors of one adapter, at strength 1
+    bool operator==(const Adapters&) const = default;
+  };
+  /// A model that adapters made of an entry's, which shares weights with it; or the entry's own
+  /// with an adapter for single rows.
   struct Overlay {
     ResidentModel model;
     EntryPtr base;

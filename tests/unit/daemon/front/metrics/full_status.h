@@ -58,6 +58,7 @@ inline StatusInfo full_status() {
   report.resident_bytes = 6000;
   report.peak_resident_bytes = 7000;
   report.memory = {{"weights", 5000}};
+  report.files_read = {{"adapters", 9}};
   report.forwards["unet"] = {.forwards = 10,
                              .rows = 431,
                              .batch_sizes = {{1, 4}, {3, 5}, {412, 1}},

@@ -15,7 +15,9 @@ class FakeUnet final : public DenoisingModel {
  public:
   const DenoiserTraits& traits() const override { return traits_; }
   at::Tensor forward(const at::Tensor& x, const at::Tensor& timestep, const at::Tensor& context,
-                     const std::map<std::string, at::Tensor>&) const override {
+                     const std::map<std::string, at::Tensor>&,
+                     const AdapterRows& adapters) const override {
+    with_adapters.push_back(!adapters.empty());
     rows_of_forwards.push_back(static_cast<int>(x.size(0)));
     tokens_of_forwards.push_back(static_cast<int>(context.size(1)));
     TORCH_CHECK(timestep.size(0) == x.size(0) && context.size(0) == x.size(0));
@@ -32,6 +34,7 @@ class FakeUnet final : public DenoisingModel {
   DenoiserTraits traits_{.family = "sd1", .context_width = 8};
   std::function<void(const at::Tensor& x)> before_forward;  ///< may throw
   mutable std::vector<int> rows_of_forwards, tokens_of_forwards;
+  mutable std::vector<bool> with_adapters;
 };
 
 /// Collects what the batcher hands out.
@@ -59,7 +62,8 @@ class FakeSink final : public RowSink {
 };
 
 inline ModelRow fake_row(const FakeUnet& model, float value, int tokens = 77, int size = 4) {
-  return {&model, at::full({1, 4, size, size}, value), 1.0f, at::full({1, tokens, 8}, value), {}};
+  return {&model, at::full({1, 4, size, size}, value), 1.0f, at::full({1, tokens, 8}, value), {},
+          {}};
 }
 
 }  // namespace luna::worker

@@ -29,6 +29,7 @@ class SlowSource final : public ModelSource {
     }
     return files_->read(path, found, storage, device);
   }
+  std::uint64_t reads() const override { return 0; }
   Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) override {
     return files_->pristine(path, found);
   }

@@ -65,6 +65,7 @@ class FakeSource final : public ModelSource {
     return std::make_shared<const WeightStore>(std::move(tensors),
                                                std::map<std::string, std::string>(), content);
   }
+  std::uint64_t reads() const override { return 0; }
   Result<HostWeights> pristine(const std::string&, const FoundComponent&) override {
     return error(StatusCode::kUnimplemented, "a fake model takes no adapters");
   }
