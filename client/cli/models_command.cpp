@@ -64,7 +64,7 @@ Status load(const Console& console, const ModelsFlags& flags, Client& client) {
   const auto slot = slot_from_name(flags.slot);
   const auto precision = precision_from_name(flags.precision);
   if (!slot) {
-    return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae or clip_l",
+    return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae, clip_l or clip_g",
                  flags.slot);
   }
   if (!precision) {
@@ -119,7 +119,7 @@ Status offload(const Console& console, const ModelsFlags& flags, Client& client)
   if (!flags.only_slot.empty()) {
     slot = slot_from_name(flags.only_slot);
     if (!slot) {
-      return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae or clip_l",
+      return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae, clip_l or clip_g",
                    flags.only_slot);
     }
   }

@@ -12,6 +12,11 @@ namespace {
 constexpr std::size_t kRowsAtOnce = 16;
 constexpr const char* kOpenClipProjection = "text_projection";
 
+/// Laid out as open_clip's, so that both give the same bits; undefined stays undefined.
+at::Tensor transposed(const at::Tensor& matrix) {
+  return matrix.defined() ? matrix.t().contiguous() : matrix;
+}
+
 }  // namespace
 
 Result<ClipTextConfig> ClipTextConfig::detect(const TensorDirectory& component, Slot slot) {
@@ -78,7 +83,7 @@ ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope
     const std::vector<std::int64_t> shape = {config.width, config.width};
     projection_ = scope.has(kOpenClipProjection)
                       ? placement_.place(scope.take(kOpenClipProjection, shape))
-                      : placement_.place(scope.child("text_projection").take("weight", shape)).t();
+                      : transposed(placement_.place(scope.child("text_projection").take("weight", shape)));
   }
   placement_.name_running(*scope.store());
 }
