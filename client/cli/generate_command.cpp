@@ -174,9 +174,10 @@ class GenerateCommand {
 
 void add_model_flags(CLI::App* command, Settings* said) {
   command
-      ->add_option("--checkpoint", said->checkpoint,
-                   "Model named as in ComfyUI (below checkpoints/ or diffusers/) or by path: a file, "
-                   "a .safetensors.index.json of shards, or a diffusers folder")
+      ->add_option(
+          "--checkpoint", said->checkpoint,
+          "Model named as in ComfyUI (below checkpoints/ or diffusers/) or by path: a file, "
+          "a .safetensors.index.json of shards, or a diffusers folder")
       ->group("Models");
   command
       ->add_option("--unet", said->unet,

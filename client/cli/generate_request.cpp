@@ -21,7 +21,8 @@ RequestedModels requested_models(const Settings& settings, bool local) {
   RequestedModels models;
   if (settings.checkpoint)
     models.checkpoint = ModelRef{model_file(*settings.checkpoint, local), precision};
-  if (settings.unet) models.slots[Slot::kUNet] = ModelRef{model_file(*settings.unet, local), precision};
+  if (settings.unet)
+    models.slots[Slot::kUNet] = ModelRef{model_file(*settings.unet, local), precision};
   if (settings.vae) {
     models.slots[Slot::kVae] = ModelRef{model_file(*settings.vae, local), vae};
   } else if (vae != precision) {

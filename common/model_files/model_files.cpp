@@ -140,10 +140,9 @@ Status missing_shard(const TensorFiles& part, const std::string& shard, const St
   const std::string below =
       fs::path(shard).lexically_relative(fs::path(part.index_path).parent_path()).string();
   const auto& shard_of = part.index->shard_of;
-  const auto tensor =
-      std::ranges::find_if(shard_of, [&](const auto& entry) {
-        return fs::path(entry.second).lexically_normal() == fs::path(below).lexically_normal();
-      });
+  const auto tensor = std::ranges::find_if(shard_of, [&](const auto& entry) {
+    return fs::path(entry.second).lexically_normal() == fs::path(below).lexically_normal();
+  });
   return error(why.code(), "{}: its shard '{}', which should hold '{}': {}", part.index_path, below,
                tensor == shard_of.end() ? "" : tensor->first, why.message());
 }

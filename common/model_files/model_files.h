@@ -12,9 +12,9 @@ namespace luna {
 
 /// The safetensors files that hold a component, or a whole checkpoint, in one piece or in shards.
 struct TensorFiles {
-  std::string prefix;              ///< before the names of its tensors: "unet/", or ""
-  std::vector<std::string> files;  ///< their paths
-  std::string index_path;          ///< "" for one file
+  std::string prefix;                       ///< before the names of its tensors: "unet/", or ""
+  std::vector<std::string> files;           ///< their paths
+  std::string index_path;                   ///< "" for one file
   std::shared_ptr<const ShardIndex> index;  ///< its shards are `files`, in the order of shards()
   std::string config;  ///< path of the config.json that belongs to them; "" for none
 };

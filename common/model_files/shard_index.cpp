@@ -54,7 +54,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   bool string(std::string& value) override {
     if (depth_ != 2 || !in_map_) return other("a string");
     if (const std::string_view wrong = wrong_with_shard(value); !wrong.empty()) {
-      return fail(fmt::format("the shard '{}' of tensor '{}' {}", shown(value), shown(key_), wrong));
+      return fail(
+          fmt::format("the shard '{}' of tensor '{}' {}", shown(value), shown(key_), wrong));
     }
     if (index_.shard_of.size() == kMaxShardIndexTensors)
       return fail(fmt::format("more than {} tensors", kMaxShardIndexTensors));
@@ -89,8 +90,8 @@ class Reader final : public nlohmann::json_sax<nlohmann::json> {
   }
 
   bool key(std::string& key) override {
-    if (in_map_ && (key.empty() || key.size() > kMaxShardIndexName ||
-                    key.find('\0') != std::string::npos)) {
+    if (in_map_ &&
+        (key.empty() || key.size() > kMaxShardIndexName || key.find('\0') != std::string::npos)) {
       return fail(fmt::format("the tensor name '{}' is empty, longer than {} bytes or holds a NUL",
                               shown(key), kMaxShardIndexName));
     }
@@ -141,8 +142,8 @@ std::vector<std::string> ShardIndex::shards() const {
 
 Result<ShardIndex> parse_shard_index(std::string_view json) {
   if (json.size() > kMaxShardIndexBytes)
-    return invalid(fmt::format("{} bytes long; at most {} are read", json.size(),
-                               kMaxShardIndexBytes));
+    return invalid(
+        fmt::format("{} bytes long; at most {} are read", json.size(), kMaxShardIndexBytes));
   Reader reader;
   if (!nlohmann::json::sax_parse(json.begin(), json.end(), &reader) || !reader.status().ok())
     return reader.status().ok() ? invalid("not JSON") : reader.status();

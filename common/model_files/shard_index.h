@@ -26,8 +26,8 @@ inline constexpr std::size_t kMaxShardIndexTensors = 200'000;
 inline constexpr std::size_t kMaxShardIndexName = 4096;
 
 /// INVALID_ARGUMENT for what is no such index: not JSON, no weight_map, names that are empty, too
-/// long or stand there twice, a shard that is no safetensors file below the index's folder, too many
-/// of anything; says which.
+/// long or stand there twice, a shard that is no safetensors file below the index's folder, too
+/// many of anything; says which.
 Result<ShardIndex> parse_shard_index(std::string_view json);
 
 /// True of the name of such an index: "...safetensors.index.json", or with diffusers' variant

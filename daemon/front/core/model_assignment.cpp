@@ -104,10 +104,10 @@ Result<AssignedModels> assign_models(const LocatedModels& located, const Inspect
     }
     const auto component = std::ranges::find(*components, slot, &ComponentInfo::slot);
     if (component == components->end()) {
-      problems.push_back({std::string(slot_name(slot)),
-                          error(StatusCode::kInvalidArgument,
-                                "the slot needs a {}, and '{}' holds {}", slot_name(slot),
-                                model.path, contents_in_words(*components))});
+      problems.push_back(
+          {std::string(slot_name(slot)),
+           error(StatusCode::kInvalidArgument, "the slot needs a {}, and '{}' holds {}",
+                 slot_name(slot), model.path, contents_in_words(*components))});
       continue;
     }
     filled.insert_or_assign(slot, std::pair(model, *component));

@@ -29,18 +29,18 @@ class ModelRoots {
   static std::vector<std::string_view> lora_kinds();
   static std::vector<std::string_view> all_kinds();
 
-  /// The absolute path, symbolic links resolved, of a regular file or a diffusers folder; of a shard
-  /// index the folder's links alone, for its shards lie beside it. A relative name is searched below
-  /// the folders of `kinds` and then as a path below a root ("loras/x.safetensors"). Without
-  /// `anywhere` the resolved file, and every file that a model of several consists of, must lie
-  /// below a root, else PERMISSION_DENIED, whether it exists or not. NOT_FOUND says where it looked
-  /// and which names are near.
+  /// The absolute path, symbolic links resolved, of a regular file or a diffusers folder; of a
+  /// shard index the folder's links alone, for its shards lie beside it. A relative name is
+  /// searched below the folders of `kinds` and then as a path below a root ("loras/x.safetensors").
+  /// Without `anywhere` the resolved file, and every file that a model of several consists of, must
+  /// lie below a root, else PERMISSION_DENIED, whether it exists or not. NOT_FOUND says where it
+  /// looked and which names are near.
   Result<std::string> find(const std::string& name, const std::vector<std::string_view>& kinds,
                            bool anywhere) const;
 
-  /// Model files by folder kind; `kind` empty: all. A shard index stands for its shards, a diffusers
-  /// folder for its files. NOT_FOUND for an unknown kind. Without
-  /// `anywhere`, files whose links lead outside the roots are left out. At most kMaxListed.
+  /// Model files by folder kind; `kind` empty: all. A shard index stands for its shards, a
+  /// diffusers folder for its files. NOT_FOUND for an unknown kind. Without `anywhere`, files whose
+  /// links lead outside the roots are left out. At most kMaxListed.
   Result<std::vector<ModelFileInfo>> list(const std::string& kind, bool anywhere) const;
   static constexpr std::size_t kMaxListed = 65536;
 

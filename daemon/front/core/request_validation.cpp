@@ -356,9 +356,9 @@ Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& 
                "{} needs the slot{} {}, which this workflow leaves empty; it has {}{}",
                job_kind(request), here.size() > 1 ? "s" : "", slots_in_words(here),
                has.empty() ? "no models at all" : has,
-               elsewhere.empty() ? ""
-                                 : fmt::format("; for pictures it also lacks {}",
-                                               slots_in_words(elsewhere)));
+               elsewhere.empty()
+                   ? ""
+                   : fmt::format("; for pictures it also lacks {}", slots_in_words(elsewhere)));
 }
 
 std::optional<Role> role_needed(const JobRequest& request) {

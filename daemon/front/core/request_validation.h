@@ -24,8 +24,8 @@ Status validate_request(const JobRequest& request, const Config::Limits& limits)
 /// One tensor that a client brings, before it is kept.
 Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes, const Config::Limits& limits);
 
-/// FAILED_PRECONDITION when a workflow of these components leaves slots empty that this kind of call
-/// needs: names all of them, where each may come from, and what else pictures would need.
+/// FAILED_PRECONDITION when a workflow of these components leaves slots empty that this kind of
+/// call needs: names all of them, where each may come from, and what else pictures would need.
 Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& components);
 /// The role of the worker that this kind of call needs; nullopt: any worker will do.
 std::optional<Role> role_needed(const JobRequest& request);

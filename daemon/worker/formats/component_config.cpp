@@ -35,8 +35,8 @@ std::string text_of(const Json& config, const char* field) {
 std::string class_of(const Json& config) {
   if (std::string name = text_of(config, "_class_name"); !name.empty()) return name;
   const auto found = config.find("architectures");
-  const bool named = found != config.end() && found->is_array() && !found->empty() &&
-                     found->front().is_string();
+  const bool named =
+      found != config.end() && found->is_array() && !found->empty() && found->front().is_string();
   return named ? found->front().get<std::string>() : std::string();
 }
 

@@ -81,9 +81,10 @@ ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope
   if (config.slot == Slot::kClipG) {
     // open_clip multiplies by the matrix, transformers by its transpose.
     const std::vector<std::int64_t> shape = {config.width, config.width};
-    projection_ = scope.has(kOpenClipProjection)
-                      ? placement_.place(scope.take(kOpenClipProjection, shape))
-                      : transposed(placement_.place(scope.child("text_projection").take("weight", shape)));
+    projection_ =
+        scope.has(kOpenClipProjection)
+            ? placement_.place(scope.take(kOpenClipProjection, shape))
+            : transposed(placement_.place(scope.child("text_projection").take("weight", shape)));
   }
   placement_.name_running(*scope.store());
 }

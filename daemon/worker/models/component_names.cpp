@@ -129,7 +129,8 @@ std::optional<Rename> find_unet(const TensorDirectory& file) {
   }
   const auto prefix = find_prefix(file, kDiffusersUNetPrefixes, kDiffusersUNetMarker);
   if (!prefix || !file.has(joined(*prefix, kDiffusersUNetEnd))) return std::nullopt;
-  const auto layers = std::make_shared<const UNetLayerNames>(stages_of_diffusers_unet(file, *prefix));
+  const auto layers =
+      std::make_shared<const UNetLayerNames>(stages_of_diffusers_unet(file, *prefix));
   return [prefix = *prefix, layers](const std::string& name) {
     const std::string_view rest = after(name, prefix);
     const std::size_t dot = rest.rfind('.');

@@ -75,7 +75,8 @@ UNetLayerNames::UNetLayerNames(const UNetConfig& config) {
     const UNetConfig::Stage& stage = config.output[i];
     const bool attends = stage.transformer_depth > 0;
     const std::string ldm = fmt::format("output_blocks.{}", i);
-    const std::string block = fmt::format("up_blocks.{}", config.output.front().level - stage.level);
+    const std::string block =
+        fmt::format("up_blocks.{}", config.output.front().level - stage.level);
     const std::size_t index = index_in_level(config.output, i, false);
     places_.push_back({ldm + ".0", fmt::format("{}.resnets.{}", block, index), Kind::kResBlock});
     if (attends)
@@ -117,8 +118,8 @@ std::string UNetLayerNames::to_ldm(std::string_view diffusers_layer) const {
 
 UNetConfig stages_of_diffusers_unet(const TensorDirectory& file, const std::string& prefix) {
   UNetConfig config;
-  const auto levels = static_cast<int>(
-      count_indexed(file, prefix + "down_blocks.", ".resnets.0.conv1.weight"));
+  const auto levels =
+      static_cast<int>(count_indexed(file, prefix + "down_blocks.", ".resnets.0.conv1.weight"));
   for (int level = 0; level < levels; ++level) {
     const std::string block = fmt::format("{}down_blocks.{}", prefix, level);
     for (const UNetConfig::Stage& stage : res_blocks_of(file, block, level))

@@ -15,9 +15,13 @@ struct Marker {
 };
 
 // The last three: subfolders of a diffusers folder.
-constexpr std::array<std::string_view, 7> kPrefixes = {
-    "",       "model.diffusion_model.", "diffusion_model.", "model.", "transformer/",
-    "text_encoder/", "text_encoder_2/"};
+constexpr std::array<std::string_view, 7> kPrefixes = {"",
+                                                       "model.diffusion_model.",
+                                                       "diffusion_model.",
+                                                       "model.",
+                                                       "transformer/",
+                                                       "text_encoder/",
+                                                       "text_encoder_2/"};
 
 // In the order of the search: the more telling tensor first.
 constexpr std::array kMarkers = {

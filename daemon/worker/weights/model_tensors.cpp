@@ -49,16 +49,17 @@ Result<ModelTensors> ModelTensors::open(const std::string& path) {
         model.tensors_.push_back({part.prefix + entry.name, &file, &entry});
       }
       if (part.index && !wanted.empty()) {
-        return error(StatusCode::kInvalidArgument,
-                     "{}: the tensor '{}'{} should lie in the shard {}, which has none of that name",
-                     part.index_path, *wanted.begin(),
-                     wanted.size() > 1 ? fmt::format(" (and {} more)", wanted.size() - 1) : "",
-                     name);
+        return error(
+            StatusCode::kInvalidArgument,
+            "{}: the tensor '{}'{} should lie in the shard {}, which has none of that name",
+            part.index_path, *wanted.begin(),
+            wanted.size() > 1 ? fmt::format(" (and {} more)", wanted.size() - 1) : "", name);
       }
       model.metadata_.insert(file.header().metadata.begin(), file.header().metadata.end());
     }
     if (part.config.empty()) continue;
-    LUNA_ASSIGN_OR_RETURN(const std::string json, read_small_file(part.config, kMaxComponentConfig));
+    LUNA_ASSIGN_OR_RETURN(const std::string json,
+                          read_small_file(part.config, kMaxComponentConfig));
     auto said = component_metadata(json);
     LUNA_RETURN_IF_ERROR(said.status().with_context(part.config));
     model.metadata_.insert(said->begin(), said->end());

@@ -62,7 +62,8 @@ std::vector<std::int64_t> shape_to_hash(std::vector<std::int64_t> shape) {
 /// One line a tensor; lengths make the names unambiguous.
 std::string line_of(const HostTensor& tensor, const std::string& digest) {
   return fmt::format("{} {} {} {} {}\n", tensor.name.size(), tensor.name,
-                     dtype_name(tensor.spec.dtype), fmt::join(shape_to_hash(tensor.spec.shape), ","), digest);
+                     dtype_name(tensor.spec.dtype),
+                     fmt::join(shape_to_hash(tensor.spec.shape), ","), digest);
 }
 
 /// A view of the sealed memory, which lives as long as the tensor does.
@@ -97,9 +98,8 @@ Result<HostWeights> read_weights(const std::string& path, const Rename& rename) 
   std::vector<TensorDestination> destinations;
   for (std::size_t i = 0; i < layout.sources.size(); ++i) {
     const HostTensor& tensor = layout.tensors[i];
-    destinations.push_back(
-        {layout.sources[i]->file, layout.sources[i]->entry,
-         region.bytes().subspan(tensor.offset, tensor.spec.byte_size())});
+    destinations.push_back({layout.sources[i]->file, layout.sources[i]->entry,
+                            region.bytes().subspan(tensor.offset, tensor.spec.byte_size())});
   }
   std::map<std::string, std::string> lines;
   {
