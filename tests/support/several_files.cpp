@@ -194,10 +194,11 @@ std::string clip_config(const char* name, const char* activation, int width, int
 
 }  // namespace
 
-void write_tensors(const std::string& path, std::vector<FilledTensor> tensors) {
+void write_tensors(const std::string& path, std::vector<FilledTensor> tensors,
+                   const std::map<std::string, std::string>& metadata) {
   fs::create_directories(fs::path(path).parent_path());
   SafetensorsWriter writer;
-  writer.set_metadata("format", "pt");
+  for (const auto& [key, value] : metadata) writer.set_metadata(key, value);
   for (FilledTensor& tensor : tensors)
     writer.add(std::move(tensor.name), std::move(tensor.spec), std::move(tensor.fill));
   writer.write(path);

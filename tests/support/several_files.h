@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,9 @@ std::vector<FilledTensor> diffusers_vae_tensors(const TinySd15Options& options);
 std::vector<FilledTensor> transformers_clip_l_tensors(const TinySd15Options& options);
 std::vector<FilledTensor> transformers_clip_g_tensors(const TinySd15Options& options);
 
-/// One safetensors file of these tensors, with metadata {"format": "pt"} as Hugging Face's have.
-void write_tensors(const std::string& path, std::vector<FilledTensor> tensors);
+/// One safetensors file of these tensors, with Hugging Face's metadata unless said otherwise.
+void write_tensors(const std::string& path, std::vector<FilledTensor> tensors,
+                   const std::map<std::string, std::string>& metadata = {{"format", "pt"}});
 
 /// The config.json that belongs to each.
 std::string diffusers_unet_config(const TinySd15Options& options);

@@ -32,8 +32,8 @@ constexpr std::array<std::string_view, 8> kExtensions = {".safetensors", ".sft",
                                                          ".pt",          ".pt2", ".pth",  ".bin"};
 
 bool is_model_file(const fs::path& path) {
-  return names_shard_index(path.string()) || is_diffusers_folder(path.string()) ||
-         std::ranges::find(kExtensions, path.extension().string()) != kExtensions.end();
+  return std::ranges::find(kExtensions, path.extension().string()) != kExtensions.end() ||
+         names_shard_index(path.string()) || is_diffusers_folder(path.string());
 }
 
 /// Where a name leads; "" when it leads nowhere. The last link to a shard index is followed only to

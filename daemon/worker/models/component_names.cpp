@@ -71,10 +71,13 @@ bool belongs_to_unet(std::string_view name) {
                      [&](std::string_view part) { return name.starts_with(part); });
 }
 
-/// Of a text encoder alone in its file.
+/// Of a text encoder alone in its file. One of CLIP-L's own width is a CLIP-L, whatever its GELU.
 bool is_clip_g(const TensorDirectory& file, const std::string& prefix) {
-  return file.has(joined(prefix, kClipGMarker)) || (file.metadata.contains("luna.clip_g.heads") &&
-                                                    !file.metadata.contains("luna.clip_l.heads"));
+  constexpr std::int64_t kClipLWidth = 768;
+  if (file.has(joined(prefix, kClipGMarker))) return true;
+  return file.metadata.contains("luna.clip_g.heads") &&
+         !file.metadata.contains("luna.clip_l.heads") &&
+         extent(file, joined(prefix, kClipMarker), 1) != kClipLWidth;
 }
 
 bool belongs_to_clip(std::string_view name) {

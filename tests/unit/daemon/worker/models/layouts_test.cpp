@@ -168,6 +168,21 @@ TEST(LayoutsOfClip, AProjectionAloneMakesNoClipG) {
   EXPECT_EQ(found.at(Slot::kClipL).weights->find("text_projection.weight"), nullptr);
 }
 
+TEST(LayoutsOfClip, AnEncoderOfClipLsWidthIsOneWhateverItsGelu) {
+  TensorDirectory file;
+  for (const auto& [name, shape] : std::map<std::string, std::vector<std::int64_t>>{
+           {"text_model.embeddings.token_embedding.weight", {49408, 768}},
+           {"text_model.embeddings.position_embedding.weight", {77, 768}},
+           {"text_model.encoder.layers.0.layer_norm1.weight", {768}},
+           {"text_model.encoder.layers.0.mlp.fc1.weight", {3072, 768}},
+           {"text_projection.weight", {768, 768}}})
+    file.tensors[name] = {DType::kF32, shape};
+  file.metadata["luna.clip_g.heads"] = "12";  // as its config.json with "gelu" says
+  const auto found = detect_components(file);
+  ASSERT_TRUE(found.ok()) << found.status().to_string();
+  EXPECT_EQ(found->at(0).info.slot, Slot::kClipL);
+}
+
 TEST(LayoutsOfFolders, HeadsAndGroupsComeFromTheConfigurations) {
   const support::TempDir dir;
   TinySd15Options options;
