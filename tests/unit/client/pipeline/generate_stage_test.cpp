@@ -133,7 +133,7 @@ TEST_F(GenerateStage, EqualModelSetsShareOneWorkflowAndOthersDoNot) {
 }
 
 TEST_F(GenerateStage, EverySlotThatNoFileFillsIsNamedBeforeAnythingRuns) {
-  fake_.components = {{.slot = Slot::kUNet, .family = "sdxl"}};
+  fake_.components = {{Slot::kUNet, "sdxl", "", 1, 1, ""}};
   const auto result = run(request_for("a cat"));
   EXPECT_EQ(result.status().code(), StatusCode::kFailedPrecondition);
   for (const char* slot : {"clip_l (a file below text_encoders/", "clip_g (", "vae (a file below"})

@@ -11,7 +11,7 @@ using ::testing::IsEmpty;
 std::vector<ComponentInfo> set_of(std::vector<Slot> slots, const std::string& unet = "sd1") {
   std::vector<ComponentInfo> components;
   for (const Slot slot : slots)
-    components.push_back({.slot = slot, .family = slot == Slot::kUNet ? unet : "other"});
+    components.push_back({slot, slot == Slot::kUNet ? unet : "other", "", 1, 1, ""});
   return components;
 }
 

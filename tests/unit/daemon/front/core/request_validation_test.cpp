@@ -157,8 +157,8 @@ TEST(RequestValidation, DenoiseChecksItsRows) {
 }
 
 std::vector<ComponentInfo> sdxl_with(std::vector<Slot> slots) {
-  std::vector<ComponentInfo> components = {{.slot = Slot::kUNet, .family = "sdxl"}};
-  for (const Slot slot : slots) components.push_back({.slot = slot, .family = "other"});
+  std::vector<ComponentInfo> components = {{Slot::kUNet, "sdxl", "", 1, 1, ""}};
+  for (const Slot slot : slots) components.push_back({slot, "other", "", 1, 1, ""});
   return components;
 }
 

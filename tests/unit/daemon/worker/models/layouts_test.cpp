@@ -97,8 +97,9 @@ TEST_P(Layouts, TextEncodersVaesAndUNetsGiveTheSameBitsInBoth) {
   for (const Slot slot : {Slot::kClipL, Slot::kClipG}) {
     if (!one.contains(slot)) continue;
     const auto encoded = [&](const FoundBySlot& found) {
-      std::vector<Token> chunk(77, Token{.id = 49407});
-      for (int i = 0; i < 9; ++i) chunk[static_cast<std::size_t>(i)].id = 320 + 1000 * i;
+      std::vector<Token> chunk(77);
+      for (int i = 0; i < 77; ++i)
+        chunk[static_cast<std::size_t>(i)].id = i < 9 ? 320 + 1000 * i : 49407;
       const auto encoder = std::get<std::shared_ptr<const TextEncoder>>(found.at(slot).model);
       return encoder->encode({chunk}, {}).value();
     };
