@@ -96,7 +96,7 @@ TEST_F(Generate, FilesOfOneComponentEachNeedNoCheckpoint) {
       "v.safetensors", "--width",       "32",       "--height",        "16",
       "--precision",   "bf16",          "--output", dir_.file("x.png")};
   ASSERT_EQ(luna(split), 0) << err_.str();
-  const RequestedModels& models = fake_->registered[0].second;
+  const RequestedModels models = fake_->registered[0].second;
   EXPECT_FALSE(models.checkpoint);
   EXPECT_EQ(models.slots,
             (std::map<Slot, ModelRef>{{Slot::kUNet, {"u.safetensors", Precision::kBF16}},
