@@ -171,7 +171,7 @@ TEST(SlotsOfACall, AllThatAreMissingStandInOneError) {
                     HasSubstr("for pictures it also lacks vae (a file below vae/")));
   EXPECT_THAT(check_slots(SampleRequest{}, {}).message(),
               AllOf(HasSubstr("needs the slot unet"), HasSubstr("no models at all"),
-                    HasSubstr("also lacks vae")));
+                    HasSubstr("also lacks clip_l")));
 }
 
 TEST(SlotsOfACall, AnSdxlsPromptNeedsBothEncodersItsTokensOneOfThem) {
