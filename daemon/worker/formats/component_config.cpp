@@ -141,6 +141,12 @@ Result<Metadata> component_metadata(std::string_view json) {
 
 Status check_scheduler_config(std::string_view json) {
   LUNA_ASSIGN_OR_RETURN(const Json config, object_of(json));
+  const std::string name = text_of(config, "_class_name");
+  if (name.starts_with("EDM")) {
+    return error(StatusCode::kUnimplemented,
+                 "'_class_name': models of EDM noise are not served, found '{}'",
+                 name.substr(0, 80));
+  }
   const std::string prediction = text_of(config, "prediction_type");
   if (prediction.empty() || prediction == "epsilon") return {};
   return error(StatusCode::kUnimplemented,

@@ -20,7 +20,8 @@ inline constexpr std::size_t kMaxComponentConfig = std::size_t{1} << 20;
 /// UNIMPLEMENTED for a network that is built otherwise than those that are served; by field.
 Result<std::map<std::string, std::string>> component_metadata(std::string_view json);
 
-/// A scheduler_config.json: UNIMPLEMENTED when the model predicts something else than noise.
+/// A scheduler_config.json: UNIMPLEMENTED when the model predicts something else than noise, or is
+/// one of EDM noise.
 Status check_scheduler_config(std::string_view json);
 
 }  // namespace luna::worker

@@ -92,6 +92,9 @@ TEST(SchedulerConfig, OnlyModelsThatPredictNoiseAreServed) {
   const Status refused = check_scheduler_config(R"({"prediction_type": "v_prediction"})");
   EXPECT_EQ(refused.code(), StatusCode::kUnimplemented);
   EXPECT_THAT(refused.message(), HasSubstr("'v_prediction'"));
+  const Status edm = check_scheduler_config(
+      R"({"_class_name": "EDMEulerScheduler", "prediction_type": "epsilon"})");
+  EXPECT_THAT(edm.message(), HasSubstr("'EDMEulerScheduler'"));
   EXPECT_EQ(check_scheduler_config("x").code(), StatusCode::kInvalidArgument);
 }
 
