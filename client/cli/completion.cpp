@@ -31,7 +31,7 @@ const std::map<std::string, std::string>& known_values() {
       {"--precision", "f32 bf16 fp16"},
       {"--clip-precision", "f32 bf16 fp16"},
       {"--vae-precision", "f32 bf16 fp16"},
-      {"--slot", "unet vae clip_l"},
+      {"--slot", "unet vae clip_l clip_g"},
   };
   return values;
 }

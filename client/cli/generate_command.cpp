@@ -24,6 +24,9 @@ constexpr const char* kExamples = R"(Examples:
       Picture to picture; with --mask MASK.png only what is white in the mask is repainted.
   luna generate --prompt "a cat" --batch 4 --output cat.png
       cat_0.png ... cat_3.png, from one draw of noise as in ComfyUI.
+  luna generate --prompt "a pier" --unet sdxl-unet.safetensors --clip-l clip_l.safetensors \
+      --clip-g clip_g.safetensors --vae sdxl-vae.safetensors
+      From files of one component each.
   luna generate --from fox.png --steps 40
       The request in the picture's metadata again, with 40 steps.)";
 
@@ -54,9 +57,10 @@ class GenerateCommand {
     LUNA_RETURN_IF_ERROR(choose_checkpoint(*client));
     const bool local = client->connection().address.starts_with("unix:");
     LUNA_ASSIGN_OR_RETURN(const GenerateRequest request, generate_request(settings_, local));
-    settings_.checkpoint = request.models.checkpoint->path;
-    if (settings_.vae) settings_.vae = model_file(*settings_.vae, local);
-    if (settings_.clip) settings_.clip = model_file(*settings_.clip, local);
+    for (auto* file : {&settings_.checkpoint, &settings_.unet, &settings_.vae, &settings_.clip,
+                       &settings_.clip_g}) {
+      if (*file) *file = model_file(**file, local);
+    }
 
     ProgressLine line(console_.err, console_.err_is_terminal);
     const auto on_progress = [&](const GenerateProgress& progress) {
@@ -90,7 +94,7 @@ class GenerateCommand {
   }
 
   Status choose_checkpoint(Client& client) {
-    if (settings_.checkpoint) return {};
+    if (settings_.checkpoint || settings_.unet) return {};
     std::size_t count = 0;
     LUNA_ASSIGN_OR_RETURN(settings_.checkpoint, default_checkpoint(client.admin(), &count));
     *console_.err << "checkpoint: " << *settings_.checkpoint
@@ -170,11 +174,23 @@ class GenerateCommand {
 
 void add_model_flags(CLI::App* command, Settings* said) {
   command
-      ->add_option("--checkpoint", said->checkpoint,
-                   "Model file, named as in ComfyUI (below checkpoints/) or by path")
+      ->add_option(
+          "--checkpoint", said->checkpoint,
+          "Model named as in ComfyUI (below checkpoints/ or diffusers/) or by path: a file, "
+          "a .safetensors.index.json of shards, or a diffusers folder")
       ->group("Models");
-  command->add_option("--vae", said->vae, "Another VAE than the checkpoint's")->group("Models");
-  command->add_option("--clip", said->clip, "Another text encoder than the checkpoint's")
+  command
+      ->add_option("--unet", said->unet,
+                   "Another UNet than the checkpoint's (below diffusion_models/ or unet/); with "
+                   "--clip and --vae no checkpoint is needed")
+      ->group("Models");
+  command->add_option("--vae", said->vae, "Another VAE than the checkpoint's (below vae/)")
+      ->group("Models");
+  command
+      ->add_option("--clip,--clip-l", said->clip,
+                   "Another text encoder than the checkpoint's (below text_encoders/ or clip/)")
+      ->group("Models");
+  command->add_option("--clip-g", said->clip_g, "Another second text encoder, of an SDXL")
       ->group("Models");
   command
       ->add_option("--precision", said->precision,

@@ -19,7 +19,10 @@ RequestedModels requested_models(const Settings& settings, bool local) {
   const Precision clip = precision_of(settings.clip_precision, precision);
   const Precision vae = precision_of(settings.vae_precision, precision);
   RequestedModels models;
-  models.checkpoint = ModelRef{model_file(settings.checkpoint.value_or(""), local), precision};
+  if (settings.checkpoint)
+    models.checkpoint = ModelRef{model_file(*settings.checkpoint, local), precision};
+  if (settings.unet)
+    models.slots[Slot::kUNet] = ModelRef{model_file(*settings.unet, local), precision};
   if (settings.vae) {
     models.slots[Slot::kVae] = ModelRef{model_file(*settings.vae, local), vae};
   } else if (vae != precision) {
@@ -30,6 +33,8 @@ RequestedModels requested_models(const Settings& settings, bool local) {
   } else if (clip != precision) {
     models.slot_precision[Slot::kClipL] = clip;
   }
+  if (settings.clip_g)
+    models.slots[Slot::kClipG] = ModelRef{model_file(*settings.clip_g, local), clip};
   return models;
 }
 
@@ -37,7 +42,9 @@ RequestedModels requested_models(const Settings& settings, bool local) {
 
 std::string model_file(const std::string& named, bool local) {
   std::error_code failure;
-  if (!local || named.empty() || !fs::is_regular_file(named, failure)) return named;
+  const bool here = fs::is_regular_file(named, failure) ||
+                    fs::is_regular_file(fs::path(named) / "model_index.json", failure);
+  if (!local || named.empty() || !here) return named;
   const fs::path absolute = fs::absolute(named, failure);
   return failure ? named : absolute.lexically_normal().string();
 }

@@ -100,6 +100,14 @@ std::string tags_of(const std::vector<std::string>& texts) {
   return tags;
 }
 
+/// ComfyUI has a loader of its own for diffusers folders, which have no ending.
+json checkpoint_node(const Settings& settings) {
+  const std::string file = settings.checkpoint.value_or("");
+  if (fs::path(file).extension().empty() && !file.empty())
+    return node("DiffusersLoader", {{"model_path", comfy_name(file, {"diffusers"})}});
+  return node("CheckpointLoaderSimple", {{"ckpt_name", comfy_name(file, {"checkpoints"})}});
+}
+
 /// Nodes of the starting latent; returns the link to it.
 json add_latent(json* graph, const Settings& settings, const json& vae) {
   const int batch = settings.batch.value_or(1);
@@ -147,8 +155,8 @@ std::string a1111_parameters(const Settings& settings) {
       name_in(kSchedulers, settings.scheduler.value_or("normal")),
       number(settings.cfg.value_or(7.0)), settings.seed.value_or(0), settings.width.value_or(512),
       settings.height.value_or(512));
-  if (settings.checkpoint)
-    text += fmt::format(", Model: {}", fs::path(*settings.checkpoint).stem().string());
+  if (const auto& model = settings.checkpoint ? settings.checkpoint : settings.unet)
+    text += fmt::format(", Model: {}", fs::path(*model).stem().string());
   if (settings.vae) text += fmt::format(", VAE: {}", fs::path(*settings.vae).filename().string());
   if (settings.denoise && *settings.denoise < 1.0) {
     text += fmt::format(", Denoising strength: {}", number(*settings.denoise));
@@ -165,11 +173,16 @@ std::string a1111_parameters(const Settings& settings) {
 json comfy_graph(const Settings& settings) {
   json graph = json::object();
   const auto [prompt, loras] = adapters_of(settings);
-  graph["4"] = node("CheckpointLoaderSimple",
-                    {{"ckpt_name", comfy_name(settings.checkpoint.value_or(""), {"checkpoints"})}});
+  if (settings.checkpoint || !settings.unet) graph["4"] = checkpoint_node(settings);
   json clip = link("4", 1);
   json vae = link("4", 2);
-  if (settings.clip) {
+  if (settings.clip && settings.clip_g) {
+    graph["15"] = node("DualCLIPLoader",
+                       {{"clip_name1", comfy_name(*settings.clip, {"text_encoders", "clip"})},
+                        {"clip_name2", comfy_name(*settings.clip_g, {"text_encoders", "clip"})},
+                        {"type", "sdxl"}});
+    clip = link("15", 0);
+  } else if (settings.clip) {
     graph["15"] =
         node("CLIPLoader", {{"clip_name", comfy_name(*settings.clip, {"text_encoders", "clip"})},
                             {"type", "stable_diffusion"}});
@@ -180,6 +193,12 @@ json comfy_graph(const Settings& settings) {
     vae = link("16", 0);
   }
   json model = link("4", 0);
+  if (settings.unet) {
+    graph["18"] =
+        node("UNETLoader", {{"unet_name", comfy_name(*settings.unet, {"diffusion_models", "unet"})},
+                            {"weight_dtype", "default"}});
+    model = link("18", 0);
+  }
   for (std::size_t i = 0; i < loras.size(); ++i) {
     const std::string id = fmt::format("{}", kFirstLoraNode + i);
     graph[id] = node("LoraLoader", {{"lora_name", comfy_name(loras[i].path, {"loras"})},

@@ -64,7 +64,7 @@ Status load(const Console& console, const ModelsFlags& flags, Client& client) {
   const auto slot = slot_from_name(flags.slot);
   const auto precision = precision_from_name(flags.precision);
   if (!slot) {
-    return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae or clip_l",
+    return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae, clip_l or clip_g",
                  flags.slot);
   }
   if (!precision) {
@@ -119,8 +119,8 @@ Status offload(const Console& console, const ModelsFlags& flags, Client& client)
   if (!flags.only_slot.empty()) {
     slot = slot_from_name(flags.only_slot);
     if (!slot) {
-      return error(StatusCode::kInvalidArgument, "--slot '{}': expected unet, vae or clip_l",
-                   flags.only_slot);
+      return error(StatusCode::kInvalidArgument,
+                   "--slot '{}': expected unet, vae, clip_l or clip_g", flags.only_slot);
     }
   }
   LUNA_ASSIGN_OR_RETURN(
@@ -216,7 +216,7 @@ void add_models_command(CLI::App* app, const Console& console, Action* action) {
   command = add(models, "load", "Load a component before its first use", console, action, flags,
                 true, load);
   command->add_option("file", flags->file, "Named as in ComfyUI, or by path")->required();
-  command->add_option("--slot", flags->slot, "unet (default), vae, clip_l");
+  command->add_option("--slot", flags->slot, "unet (default), vae, clip_l, clip_g");
   command->add_option("--precision", flags->precision, "auto (default), f32, bf16, fp16");
   command =
       add(models, "unload", "Take what came from a file off the devices, but for what is in use",

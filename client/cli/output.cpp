@@ -38,7 +38,8 @@ std::string advice_for(const Status& status) {
     case StatusCode::kResourceExhausted:
       return "try again later, or with smaller or fewer pictures";
     case StatusCode::kFailedPrecondition:
-      return "if a model is missing, name it (--vae, --clip); 'luna status' shows the daemon's "
+      return "if a model is missing, name it (--unet, --vae, --clip, --clip-g); 'luna status' "
+             "shows the daemon's "
              "state";
     case StatusCode::kUnimplemented:
       return "'luna models inspect FILE' tells what a file holds";

@@ -14,7 +14,7 @@ namespace luna::client {
 /// What `luna generate` is told, flag by flag; what was not said is empty. The same names are the
 /// keys of the request in a picture's metadata.
 struct Settings {
-  std::optional<std::string> checkpoint, vae, clip;
+  std::optional<std::string> checkpoint, unet, vae, clip, clip_g;
   std::optional<std::string> prompt, negative;
   std::optional<int> width, height, steps;
   std::optional<double> cfg;
@@ -33,8 +33,10 @@ struct Settings {
 template <class SettingsRef, class Visit>
 void for_each_setting(SettingsRef& settings, Visit visit) {
   visit("checkpoint", settings.checkpoint);
+  visit("unet", settings.unet);
   visit("vae", settings.vae);
   visit("clip", settings.clip);
+  visit("clip_g", settings.clip_g);
   visit("prompt", settings.prompt);
   visit("negative", settings.negative);
   visit("width", settings.width);

@@ -41,11 +41,10 @@ Status list(const Console& console, const WorkflowFlags& flags, Client& client) 
 Status register_one(const Console& console, const WorkflowFlags& flags, Client& client) {
   LUNA_RETURN_IF_ERROR(check(flags.models));
   const bool local = client.connection().address.starts_with("unix:");
-  LUNA_ASSIGN_OR_RETURN(GenerateRequest request, generate_request(flags.models, local));
-  if (!flags.models.checkpoint) request.models.checkpoint.reset();
+  LUNA_ASSIGN_OR_RETURN(const GenerateRequest request, generate_request(flags.models, local));
   if (!request.models.checkpoint && request.models.slots.empty()) {
     return error(StatusCode::kInvalidArgument,
-                 "a workflow needs models: --checkpoint, --vae or --clip");
+                 "a workflow needs models: --checkpoint, --unet, --vae, --clip or --clip-g");
   }
   LUNA_ASSIGN_OR_RETURN(
       const WorkflowInfo workflow,
@@ -98,9 +97,13 @@ void add_workflow_command(CLI::App* app, const Console& console, Action* action)
                           action, flags, register_one);
   command->add_option("id", flags->id, "1 to 128 of A-Z a-z 0-9 . _ : -")->required();
   command->add_option("--checkpoint", flags->models.checkpoint,
-                      "Fills every slot it has a component for");
+                      "Fills every slot it has a component for: a file, an index of shards or a "
+                      "diffusers folder");
+  command->add_option("--unet", flags->models.unet, "Another UNet than the checkpoint's");
   command->add_option("--vae", flags->models.vae, "Another VAE than the checkpoint's");
-  command->add_option("--clip", flags->models.clip, "Another text encoder than the checkpoint's");
+  command->add_option("--clip,--clip-l", flags->models.clip,
+                      "Another text encoder than the checkpoint's");
+  command->add_option("--clip-g", flags->models.clip_g, "Another second text encoder, of an SDXL");
   command->add_option("--precision", flags->models.precision, "f32, bf16 or fp16");
   command->add_option("--clip-precision", flags->models.clip_precision,
                       "Of the text encoder alone");

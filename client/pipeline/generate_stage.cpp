@@ -10,6 +10,7 @@
 #include "client/pipeline/start_picture.h"
 #include "client/pipeline/step_clock.h"
 #include "client/pipeline/workflow_name.h"
+#include "common/types/model_needs.h"
 
 namespace luna::client {
 namespace {
@@ -122,7 +123,12 @@ class Generation {
     options_.workflow_id = info.id;
     result_.workflow_id = info.id;
     result_.components = std::move(info.components);
-    return {};
+    const std::vector<Slot> empty = empty_slots(result_.components);
+    if (empty.empty()) return {};
+    return error(StatusCode::kFailedPrecondition,
+                 "no file of the request fills {}; name one for the slot, or a checkpoint that "
+                 "holds it",
+                 slots_in_words(empty));
   }
 
   Call<EncodeTextReply> start_text(const std::string& text) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/support/several_files.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_sd15.h"
 
@@ -35,6 +36,26 @@ class ModelFolder {
     TinySd15Options options = alone(seed);
     options.with_unet = true;
     return write("diffusion_models", name, options);
+  }
+
+  /// diffusion_models/<name>: an SDXL's UNet alone.
+  std::string add_sdxl_unet(const std::string& name, int seed) {
+    TinySd15Options options = TinySd15Options::sdxl();
+    options.unet_salt = std::to_string(seed);
+    options.with_text = options.with_vae = false;
+    options.bare_names = true;
+    return write("diffusion_models", name, options);
+  }
+
+  /// text_encoders/<name>: a CLIP-G alone, in transformers' names; small, so its metadata tells it.
+  std::string add_clip_g(const std::string& name, int seed) {
+    TinySd15Options options = TinySd15Options::sdxl();
+    options.text_dtype = DType::kF16;
+    options.text_salt = std::to_string(seed);
+    const std::string file = (models() / "text_encoders" / name).string();
+    write_tensors(file, transformers_clip_g_tensors(options),
+                  {{"luna.clip_g.heads", std::to_string(options.clip_g_width / 64)}});
+    return file;
   }
 
   /// text_encoders/<name>: a text encoder alone.

@@ -16,8 +16,7 @@
 namespace luna::support {
 namespace {
 
-/// A set as SDXL's clients have it. CLIP-G is not served yet: another small encoder stands for it,
-/// under a second workflow of the same client.
+/// A set as SDXL's clients have it, each component in a file of its own.
 struct Product {
   std::string name, unet, clip_l, clip_g, vae;
 };
@@ -27,20 +26,20 @@ const std::vector<Product> kProducts = {
     {"B", "unet_b.safetensors", "clip_l_1.safetensors", "clip_g_2.safetensors", "vae.safetensors"},
     {"C", "unet_c.safetensors", "clip_l_2.safetensors", "clip_g_2.safetensors", "vae.safetensors"}};
 
-/// What one product got: the conditioning of the second encoder, and pixels by seed.
+/// What one product got: the conditioning of both encoders, and pixels by seed.
 struct Results {
-  std::vector<float> second_conditioning;
+  std::vector<float> conditioning;
   std::map<std::uint64_t, std::vector<float>> pixels;
 };
 
 void add_models(ModelFolder& folder) {
-  folder.add_unet("unet_a.safetensors", 1);
-  folder.add_unet("unet_b.safetensors", 2);
-  folder.add_unet("unet_c.safetensors", 3);
+  folder.add_sdxl_unet("unet_a.safetensors", 1);
+  folder.add_sdxl_unet("unet_b.safetensors", 2);
+  folder.add_sdxl_unet("unet_c.safetensors", 3);
   folder.add_text_encoder("clip_l_1.safetensors", 4);
   folder.add_text_encoder("clip_l_2.safetensors", 5);
-  folder.add_text_encoder("clip_g_1.safetensors", 6);
-  folder.add_text_encoder("clip_g_2.safetensors", 7);
+  folder.add_clip_g("clip_g_1.safetensors", 6);
+  folder.add_clip_g("clip_g_2.safetensors", 7);
   folder.add_vae("vae.safetensors", 8);
 }
 
@@ -48,22 +47,20 @@ Status register_product(client::GrpcClient& client, const Product& product, cons
   RequestedModels models;
   models.slots[Slot::kUNet] = {product.unet, Precision::kF32};
   models.slots[Slot::kClipL] = {product.clip_l, Precision::kF32};
+  models.slots[Slot::kClipG] = {product.clip_g, Precision::kF32};
   models.slots[Slot::kVae] = {product.vae, Precision::kF32};
-  LUNA_RETURN_IF_ERROR(client.register_workflow(id, models, 0, true).status());
-  RequestedModels second;
-  second.slots[Slot::kClipL] = {product.clip_g, Precision::kF32};
-  return client.register_workflow(id + ".g", second, 0, true).status();
+  return client.register_workflow(id, models, 0, true).status();
 }
 
-/// Registers under `id`, encodes with both encoders, samples and decodes `pictures` pictures.
+/// Registers under `id`, encodes, samples and decodes `pictures` pictures.
 Result<Results> use(client::GrpcClient& client, const Product& product, const std::string& id,
                     int pictures) {
   LUNA_RETURN_IF_ERROR(register_product(client, product, id));
-  Workflow workflow(client, id), second(client, id + ".g");
+  Workflow workflow(client, id);
   Results results;
   for (int seed = 0; seed < pictures; ++seed) {
-    LUNA_ASSIGN_OR_RETURN(const auto encoded, second.encode("a blue boat"));
-    LUNA_ASSIGN_OR_RETURN(results.second_conditioning, floats_of(encoded.cross_attn));
+    LUNA_ASSIGN_OR_RETURN(const auto encoded, workflow.encode("a blue boat"));
+    LUNA_ASSIGN_OR_RETURN(results.conditioning, floats_of(encoded.cross_attn));
     LUNA_ASSIGN_OR_RETURN(auto request, workflow.request("a blue boat", "fog", seed));
     request.run.steps = 6;
     LUNA_ASSIGN_OR_RETURN(const auto reply, workflow.sample(request));
@@ -89,8 +86,8 @@ std::multiset<std::string> copies(const StatusInfo& status) {
 
 const std::multiset<std::string> kEachOnce = {
     "unet unet_a.safetensors",     "unet unet_b.safetensors",     "unet unet_c.safetensors",
-    "clip_l clip_l_1.safetensors", "clip_l clip_l_2.safetensors", "clip_l clip_g_1.safetensors",
-    "clip_l clip_g_2.safetensors", "vae vae.safetensors"};
+    "clip_l clip_l_1.safetensors", "clip_l clip_l_2.safetensors", "clip_g clip_g_1.safetensors",
+    "clip_g clip_g_2.safetensors", "vae vae.safetensors"};
 
 constexpr int kPictures = 3;
 
@@ -125,8 +122,7 @@ TEST(ProductionExample, ThreeProductsShareEveryModelAndGetThePicturesThatTheyGet
   for (std::size_t i = 0; i < kProducts.size(); ++i) {
     const std::string& name = kProducts[i].name;
     ASSERT_TRUE(together[i].ok()) << name << ": " << together[i].status().to_string();
-    EXPECT_THAT(together[i]->second_conditioning, IsNear(alone[i].second_conditioning, 1e-4))
-        << name;
+    EXPECT_THAT(together[i]->conditioning, IsNear(alone[i].conditioning, 1e-4)) << name;
     ASSERT_EQ(together[i]->pixels.size(), alone[i].pixels.size());
     for (const auto& [seed, pixels] : alone[i].pixels)
       EXPECT_THAT(together[i]->pixels[seed], IsNear(pixels, 1e-4)) << name << ", seed " << seed;

@@ -97,13 +97,13 @@ void vae_middle(Layout& layout, const std::string& name, int width) {
   vae_res_block(layout, name + ".block_2", width, width);
 }
 
-void add_component(SafetensorsWriter& writer, const std::vector<NamedTensor>& tensors,
+void add_component(std::vector<FilledTensor>& all, const std::vector<NamedTensor>& tensors,
                    const std::string& prefix, const std::string& salt) {
   for (const NamedTensor& tensor : tensors) {
-    writer.add(prefix + tensor.name, tensor.spec,
-               [key = salt + tensor.name, shape = tensor.spec.shape](std::span<float> out) {
-                 fill_weight(key, shape, out);
-               });
+    all.push_back({prefix + tensor.name, tensor.spec,
+                   [key = salt + tensor.name, shape = tensor.spec.shape](std::span<float> out) {
+                     fill_weight(key, shape, out);
+                   }});
   }
 }
 
@@ -280,27 +280,40 @@ std::vector<NamedTensor> tiny_vae_tensors(const TinySd15Options& options) {
   return std::move(layout).take();
 }
 
-void write_tiny_sd15(const std::string& path, const TinySd15Options& options) {
-  SafetensorsWriter writer;
+std::map<std::string, std::string> tiny_checkpoint_metadata(const TinySd15Options& options) {
+  std::map<std::string, std::string> metadata;
   if (options.with_text && options.text_heads != 0)
-    writer.set_metadata("luna.clip_l.heads", std::to_string(options.text_heads));
+    metadata["luna.clip_l.heads"] = std::to_string(options.text_heads);
   if (options.with_vae && options.vae_groups != 32)
-    writer.set_metadata("luna.vae.groups", std::to_string(options.vae_groups));
+    metadata["luna.vae.groups"] = std::to_string(options.vae_groups);
+  return metadata;
+}
+
+std::vector<FilledTensor> tiny_checkpoint_tensors(const TinySd15Options& options) {
+  std::vector<FilledTensor> all;
   const auto prefix = [&](const char* name) { return std::string(options.bare_names ? "" : name); };
   if (options.with_text)
-    add_component(writer, tiny_text_tensors(options),
+    add_component(all, tiny_text_tensors(options),
                   prefix(options.clip_g_width > 0 ? "conditioner.embedders.0.transformer."
                                                   : "cond_stage_model.transformer."),
                   options.text_salt);
   if (options.with_text && options.clip_g_width > 0)
-    add_component(writer, tiny_clip_g_tensors(options), "conditioner.embedders.1.model.",
+    add_component(all, tiny_clip_g_tensors(options), "conditioner.embedders.1.model.",
                   options.text_salt);
   if (options.with_vae)
-    add_component(writer, tiny_vae_tensors(options), prefix("first_stage_model."),
-                  options.vae_salt);
+    add_component(all, tiny_vae_tensors(options), prefix("first_stage_model."), options.vae_salt);
   if (options.with_unet)
-    add_component(writer, tiny_unet_tensors(options), prefix("model.diffusion_model."),
+    add_component(all, tiny_unet_tensors(options), prefix("model.diffusion_model."),
                   options.unet_salt);
+  return all;
+}
+
+void write_tiny_sd15(const std::string& path, const TinySd15Options& options) {
+  SafetensorsWriter writer;
+  for (const auto& [key, value] : tiny_checkpoint_metadata(options))
+    writer.set_metadata(key, value);
+  for (FilledTensor& tensor : tiny_checkpoint_tensors(options))
+    writer.add(std::move(tensor.name), std::move(tensor.spec), std::move(tensor.fill));
   writer.write(path);
 }
 

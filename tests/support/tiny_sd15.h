@@ -1,5 +1,8 @@
 #pragma once
 
+#include <functional>
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -69,6 +72,16 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options);
 std::vector<NamedTensor> tiny_text_tensors(const TinySd15Options& options);  ///< "text_model...."
 std::vector<NamedTensor> tiny_clip_g_tensors(const TinySd15Options& options);
 std::vector<NamedTensor> tiny_vae_tensors(const TinySd15Options& options);
+
+/// A tensor as it stands in a file, and what fills it.
+struct FilledTensor {
+  std::string name;
+  TensorSpec spec;
+  std::function<void(std::span<float>)> fill;
+};
+/// What write_tiny_sd15() writes, in its order, and the metadata that it notes.
+std::vector<FilledTensor> tiny_checkpoint_tensors(const TinySd15Options& options);
+std::map<std::string, std::string> tiny_checkpoint_metadata(const TinySd15Options& options);
 
 /// Writes the file; throws std::runtime_error. About 0.1 s with the defaults (25 MB, half of it the
 /// token table).

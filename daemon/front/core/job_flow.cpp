@@ -147,7 +147,8 @@ Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEv
   if (!is_about_files(request)) {
     LUNA_ASSIGN_OR_RETURN(models,
                           state_->workflows.begin_call(caller.workflow_id, state_->clock()));
-    if (Status status = check_slots(request, models); !status.ok()) {
+    const auto& components = state_->workflows.components_of(caller.workflow_id);
+    if (Status status = check_slots(request, components); !status.ok()) {
       state_->workflows.end_call(caller.workflow_id, state_->clock());
       return status.with_context(fmt::format("workflow '{}'", caller.workflow_id));
     }

@@ -10,6 +10,7 @@
 
 #include "common/base/nearest_name.h"
 #include "common/config/extra_model_paths.h"
+#include "common/model_files/model_files.h"
 
 namespace luna::front {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr std::size_t kMaxName = 4096;
 
-constexpr std::array<std::string_view, 17> kKinds = {"checkpoints",   "diffusion_models",
+constexpr std::array<std::string_view, 18> kKinds = {"checkpoints",   "diffusion_models",
                                                      "unet",          "vae",
                                                      "text_encoders", "clip",
                                                      "clip_vision",   "loras",
@@ -25,13 +26,46 @@ constexpr std::array<std::string_view, 17> kKinds = {"checkpoints",   "diffusion
                                                      "vae_approx",    "controlnet",
                                                      "style_models",  "gligen",
                                                      "hypernetworks", "ultralytics",
-                                                     "sams"};
+                                                     "sams",          "diffusers"};
 
 constexpr std::array<std::string_view, 8> kExtensions = {".safetensors", ".sft", ".gguf", ".ckpt",
                                                          ".pt",          ".pt2", ".pth",  ".bin"};
 
 bool is_model_file(const fs::path& path) {
-  return std::ranges::find(kExtensions, path.extension().string()) != kExtensions.end();
+  return std::ranges::find(kExtensions, path.extension().string()) != kExtensions.end() ||
+         names_shard_index(path.string()) || is_diffusers_folder(path.string());
+}
+
+/// Where a name leads; "" when it leads nowhere. The last link to a shard index is followed only to
+/// what is named as one: a download cache's links lead to files without names, and the shards lie
+/// beside the link.
+std::string resolved_path(const std::string& candidate) {
+  std::error_code failure;
+  const fs::path resolved = fs::canonical(candidate, failure);
+  if (failure) return {};
+  if (!names_shard_index(candidate) || names_shard_index(resolved.string()))
+    return resolved.string();
+  const fs::path path(candidate);
+  const fs::path folder = fs::canonical(path.parent_path(), failure);
+  return failure ? std::string() : (folder / path.filename()).string();
+}
+
+/// Of all files that a model consists of; 0 when some of them cannot be told.
+std::uint64_t bytes_of(const fs::path& path) {
+  const Result<FileIdentity> identity = identify_model(path.string());
+  return identity.ok() ? identity->size : 0;
+}
+
+/// Takes out what the indexes among `files` name.
+void leave_out_shards(std::vector<fs::path>& files) {
+  std::set<std::string> shards;
+  for (const fs::path& file : files) {
+    if (!names_shard_index(file.string())) continue;
+    const Result<ModelFiles> model = find_model_files(file.string());
+    if (!model.ok()) continue;
+    shards.insert(model->parts.front().files.begin(), model->parts.front().files.end());
+  }
+  std::erase_if(files, [&](const fs::path& file) { return shards.contains(file.string()); });
 }
 
 /// "/a/b/c" lies below "/a/b"; "/a/bc" does not.
@@ -40,7 +74,7 @@ bool lies_below(const std::string& path, const std::string& root) {
   return path.size() > root.size() && path.starts_with(root) && path[root.size()] == '/';
 }
 
-/// Collects files below `folder`, links to folders followed once each.
+/// Collects files and diffusers folders below `folder`, links to folders followed once each.
 void collect(const fs::path& folder, std::set<std::string>& visited,
              const std::function<bool(const fs::path&)>& take) {
   std::error_code failure;
@@ -52,11 +86,13 @@ void collect(const fs::path& folder, std::set<std::string>& visited,
   for (; !failure && entries != fs::directory_iterator(); entries.increment(failure)) {
     std::error_code ignored;
     if (entries->is_directory(ignored)) {
-      subfolders.push_back(entries->path());
+      const bool model = is_diffusers_folder(entries->path().string());
+      (model ? files : subfolders).push_back(entries->path());
     } else if (entries->is_regular_file(ignored)) {
       files.push_back(entries->path());
     }
   }
+  leave_out_shards(files);
   std::ranges::sort(files);
   std::ranges::sort(subfolders);
   for (const fs::path& file : files) {
@@ -96,28 +132,9 @@ Result<ModelRoots> ModelRoots::open(const Config::Models& config) {
   return roots;
 }
 
-std::vector<std::string_view> ModelRoots::kinds_of(Slot slot) {
-  switch (slot) {
-    case Slot::kUNet:
-      return {"diffusion_models", "unet", "checkpoints"};
-    case Slot::kVae:
-      return {"vae", "checkpoints"};
-    case Slot::kClipL:
-    case Slot::kClipG:
-    case Slot::kT5:
-    case Slot::kLlm:
-      return {"text_encoders", "clip", "checkpoints"};
-    case Slot::kVision:
-      return {"clip_vision", "checkpoints"};
-    case Slot::kUpscale:
-      return {"upscale_models"};
-    case Slot::kPreview:
-      return {"vae_approx"};
-  }
-  return all_kinds();
+std::vector<std::string_view> ModelRoots::checkpoint_kinds() {
+  return {"checkpoints", "diffusers"};
 }
-
-std::vector<std::string_view> ModelRoots::checkpoint_kinds() { return {"checkpoints"}; }
 std::vector<std::string_view> ModelRoots::lora_kinds() { return {"loras"}; }
 std::vector<std::string_view> ModelRoots::all_kinds() { return {kKinds.begin(), kKinds.end()}; }
 
@@ -126,25 +143,40 @@ bool ModelRoots::below_a_root(const std::string& resolved) const {
                              [&](const std::string& root) { return lies_below(resolved, root); });
 }
 
+bool ModelRoots::lies_below_roots(const std::string& model) const {
+  const Result<ModelFiles> files = find_model_files(model);
+  // One that cannot be taken apart is refused when it is looked at.
+  if (!files.ok()) return true;
+  return std::ranges::all_of(files->all(), [&](const std::string& file) {
+    std::error_code failure;
+    return below_a_root(fs::weakly_canonical(file, failure).string());
+  });
+}
+
 Result<std::string> ModelRoots::checked(const std::string& candidate, const std::string& name,
                                         bool anywhere) const {
   std::error_code failure;
-  const std::string resolved = fs::canonical(candidate, failure).string();
-  const std::string reached =
-      failure ? fs::weakly_canonical(candidate, failure).string() : resolved;
-  if (!anywhere && !below_a_root(reached)) {
+  const auto outside = [&] {
     return error(StatusCode::kPermissionDenied,
                  "'{}' leads outside the model roots; over TCP only files below them are served",
                  name);
-  }
+  };
+  if (!anywhere && !below_a_root(fs::weakly_canonical(candidate, failure).string()))
+    return outside();
+  const std::string resolved = resolved_path(candidate);
   if (resolved.empty()) return error(StatusCode::kNotFound, "no file '{}'", name);
   const fs::file_status status = fs::status(resolved, failure);
   if (fs::is_directory(status)) {
-    return error(StatusCode::kInvalidArgument, "'{}' is a folder; a file is needed", name);
-  }
-  if (!fs::is_regular_file(status)) {
+    if (!is_diffusers_folder(resolved)) {
+      return error(StatusCode::kInvalidArgument,
+                   "'{}' is a folder; a file, or a diffusers folder with a model_index.json, is "
+                   "needed",
+                   name);
+    }
+  } else if (!fs::is_regular_file(status)) {
     return error(StatusCode::kInvalidArgument, "'{}' is not a regular file", name);
   }
+  if (!anywhere && !lies_below_roots(resolved)) return outside();
   return resolved;
 }
 
@@ -223,8 +255,7 @@ Result<std::vector<ModelFileInfo>> ModelRoots::list(const std::string& kind, boo
         std::error_code failure;
         if (!anywhere && !below_a_root(fs::canonical(path, failure).string())) return true;
         const std::string relative = path.lexically_relative(folder).string();
-        const std::uint64_t bytes = fs::file_size(path, failure);
-        if (!failure && seen.insert(relative).second) files.push_back({name, relative, bytes});
+        if (seen.insert(relative).second) files.push_back({name, relative, bytes_of(path)});
         return files.size() < kMaxListed;
       });
     }

@@ -9,6 +9,7 @@
 #include "common/config/config.h"
 #include "common/types/info.h"
 #include "common/types/model.h"
+#include "common/types/model_needs.h"
 
 namespace luna::front {
 
@@ -22,22 +23,24 @@ class ModelRoots {
   /// A root that does not exist is NOT_FOUND (a misspelt path would look like an empty one).
   static Result<ModelRoots> open(const Config::Models& config);
 
-  /// Folder kinds searched for a file of a slot, in order; checkpoints last, since any may hold the
-  /// component.
-  static std::vector<std::string_view> kinds_of(Slot slot);
+  /// Folder kinds searched for a file of a slot, in order.
+  static std::vector<std::string_view> kinds_of(Slot slot) { return model_folders(slot); }
   static std::vector<std::string_view> checkpoint_kinds();
   static std::vector<std::string_view> lora_kinds();
   static std::vector<std::string_view> all_kinds();
 
-  /// The absolute path, symbolic links resolved, of a regular file. A relative name is searched
-  /// below the folders of `kinds` and then as a path below a root ("loras/x.safetensors"). Without
-  /// `anywhere` the resolved file must lie below a root, else PERMISSION_DENIED, whether it exists
-  /// or not. NOT_FOUND says where it looked and which names are near.
+  /// The absolute path, symbolic links resolved, of a regular file or a diffusers folder; of a
+  /// shard index the folder's links alone, for its shards lie beside it. A relative name is
+  /// searched below the folders of `kinds` and then as a path below a root ("loras/x.safetensors").
+  /// Without `anywhere` the resolved file, and every file that a model of several consists of, must
+  /// lie below a root, else PERMISSION_DENIED, whether it exists or not. NOT_FOUND says where it
+  /// looked and which names are near.
   Result<std::string> find(const std::string& name, const std::vector<std::string_view>& kinds,
                            bool anywhere) const;
 
-  /// Model files by folder kind; `kind` empty: all. NOT_FOUND for an unknown kind. Without
-  /// `anywhere`, files whose links lead outside the roots are left out. At most kMaxListed.
+  /// Model files by folder kind; `kind` empty: all. A shard index stands for its shards, a
+  /// diffusers folder for its files. NOT_FOUND for an unknown kind. Without `anywhere`, files whose
+  /// links lead outside the roots are left out. At most kMaxListed.
   Result<std::vector<ModelFileInfo>> list(const std::string& kind, bool anywhere) const;
   static constexpr std::size_t kMaxListed = 65536;
 
@@ -47,6 +50,8 @@ class ModelRoots {
 
  private:
   bool below_a_root(const std::string& resolved) const;
+  /// Every file of a model, wherever its links lead.
+  bool lies_below_roots(const std::string& model) const;
   Result<std::string> checked(const std::string& candidate, const std::string& name,
                               bool anywhere) const;
   Status not_found(const std::string& name, const std::vector<std::string_view>& kinds,

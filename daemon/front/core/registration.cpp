@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "common/local/identify.h"
+#include "common/model_files/model_files.h"
 #include "daemon/front/core/model_assignment.h"
 #include "daemon/front/core/random_id.h"
 #include "daemon/front/core/reply_collector.h"
@@ -57,20 +57,20 @@ class Registration : public std::enable_shared_from_this<Registration> {
       LUNA_RETURN_IF_ERROR(state_->workflows.check_room(id_));
       sequence_ = state_->workflows.begin();
     }
-    LUNA_ASSIGN_OR_RETURN(located_, locate_models(requested_, state_->roots, caller_.local));
+    located_ = locate_models(requested_, state_->roots, caller_.local);
     return {};
   }
 
   void inspect() {
     for (const std::string& path : located_.files()) {
-      Result<FileIdentity> identity = identify(path);
+      Result<FileIdentity> identity = identify_model(path);
       if (!identity.ok()) {
-        end(identity.status());
-        return;
+        inspected_.emplace(path, identity.status());
+        continue;
       }
       std::lock_guard lock(state_->mutex);
       if (auto known = state_->inspections.find(*identity)) {
-        inspected_[path] = *std::move(known);
+        inspected_.emplace(path, *std::move(known));
       } else {
         unknown_.push_back(*std::move(identity));
       }
@@ -87,15 +87,18 @@ class Registration : public std::enable_shared_from_this<Registration> {
   void on_inspected(std::vector<Result<JobReply>> replies) {
     for (std::size_t i = 0; i < replies.size(); ++i) {
       const FileIdentity& file = unknown_[i];
-      if (!replies[i].ok()) return end(replies[i].status());
+      if (!replies[i].ok()) {
+        inspected_.emplace(file.path, replies[i].status());
+        continue;
+      }
       auto* reply = std::get_if<InspectModelReply>(&*replies[i]);
       if (!reply) {
         return end(error(StatusCode::kInternal, "a worker answered an inspection of '{}' otherwise",
                          file.path));
       }
-      inspected_[file.path] = reply->components;
+      inspected_.emplace(file.path, reply->components);
       // A file that was replaced meanwhile is inspected anew the next time.
-      if (const Result<FileIdentity> now = identify(file.path); now.ok() && *now == file) {
+      if (const Result<FileIdentity> now = identify_model(file.path); now.ok() && *now == file) {
         std::lock_guard lock(state_->mutex);
         state_->inspections.put(file, std::move(reply->components));
       }

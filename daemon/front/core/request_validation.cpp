@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/overloaded.h"
+#include "common/types/model_needs.h"
 #include "daemon/front/core/request_tensors.h"
 #include "daemon/front/core/tensor_rules.h"
 
@@ -338,18 +339,27 @@ Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes,
   return bad("{} needs {} bytes, {} came", spec.to_string(), spec.byte_size(), found);
 }
 
-Status check_slots(const JobRequest& request, const ModelSet& models) {
-  if (!needs_workflow(request) || !slots_used(request, models).empty()) return {};
+Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& components) {
+  const std::optional<Role> role = role_needed(request);
+  if (!role || !needs_workflow(request)) return {};
+  std::vector<Slot> here, elsewhere;
+  for (const Slot slot : empty_slots(components))
+    (role_of(slot) == role ? here : elsewhere).push_back(slot);
   std::string has;
-  for (const auto& [slot, model] : models.slots) {
-    has += (has.empty() ? "" : ", ") + std::string(slot_name(slot));
+  bool has_role = false;
+  for (const ComponentInfo& component : components) {
+    has += (has.empty() ? "" : ", ") + std::string(slot_name(component.slot));
+    has_role |= role_of(component.slot) == role;
   }
-  std::string_view needed = "unet";
-  if (reads_slot(request, Slot::kVae)) needed = "vae";
-  if (reads_slot(request, Slot::kClipL)) needed = "clip_l (or another text encoder)";
+  const bool any_will_do = std::holds_alternative<TokenizeRequest>(request) && has_role;
+  if (here.empty() || any_will_do) return {};
   return error(StatusCode::kFailedPrecondition,
-               "{} needs the slot {}, which this workflow leaves empty; it has {}",
-               job_kind(request), needed, has.empty() ? "no models at all" : has);
+               "{} needs the slot{} {}, which this workflow leaves empty; it has {}{}",
+               job_kind(request), here.size() > 1 ? "s" : "", slots_in_words(here),
+               has.empty() ? "no models at all" : has,
+               elsewhere.empty()
+                   ? ""
+                   : fmt::format("; for pictures it also lacks {}", slots_in_words(elsewhere)));
 }
 
 std::optional<Role> role_needed(const JobRequest& request) {

@@ -6,6 +6,7 @@
 #include "common/base/status.h"
 #include "common/config/config.h"
 #include "common/types/job.h"
+#include "common/types/model.h"
 #include "common/types/role.h"
 
 namespace luna::front {
@@ -23,8 +24,9 @@ Status validate_request(const JobRequest& request, const Config::Limits& limits)
 /// One tensor that a client brings, before it is kept.
 Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes, const Config::Limits& limits);
 
-/// FAILED_PRECONDITION when `models` lacks a slot that this kind of call needs, naming it.
-Status check_slots(const JobRequest& request, const ModelSet& models);
+/// FAILED_PRECONDITION when a workflow of these components leaves slots empty that this kind of
+/// call needs: names all of them, where each may come from, and what else pictures would need.
+Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& components);
 /// The role of the worker that this kind of call needs; nullopt: any worker will do.
 std::optional<Role> role_needed(const JobRequest& request);
 /// The slots that this kind of call reads, of those that are filled.

@@ -78,6 +78,10 @@ Result<ModelSet> WorkflowRegistry::begin_call(const std::string& id, TimePoint n
   return found->second.info.models;
 }
 
+const std::vector<ComponentInfo>& WorkflowRegistry::components_of(const std::string& id) const {
+  return entries_.at(id).info.components;
+}
+
 void WorkflowRegistry::end_call(const std::string& id, TimePoint now) {
   if (const auto running = running_.find(id); running != running_.end()) {
     if (--running->second == 0) running_.erase(running);

@@ -35,6 +35,8 @@ class WorkflowRegistry {
 
   /// The present set for one call, which is counted as running until end_call(); renews the lease.
   Result<ModelSet> begin_call(const std::string& id, TimePoint now);
+  /// Of a workflow that begin_call() just found; valid until the next change.
+  const std::vector<ComponentInfo>& components_of(const std::string& id) const;
   void end_call(const std::string& id, TimePoint now);
 
   /// The seconds that it has now. NOT_FOUND names near ids.

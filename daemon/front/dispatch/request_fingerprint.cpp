@@ -5,7 +5,7 @@
 
 #include "common/base/bytes.h"
 #include "common/hash/sha256.h"
-#include "common/local/identify.h"
+#include "common/model_files/model_files.h"
 #include "daemon/front/core/request_tensors.h"
 #include "daemon/ipc/protocol/codec.h"
 
@@ -28,11 +28,11 @@ class Digest {
 };
 
 void add_file(Digest& digest, const std::string& path) {
-  const Result<FileIdentity> file = identify(path);
+  const Result<FileIdentity> file = identify_model(path);
   // One that cannot be looked at is told by its path, which the request holds.
   if (!file.ok()) return digest.add("no file");
-  digest.add(fmt::format("{} {} {} {} {}", file->device, file->inode, file->size, file->mtime_ns,
-                         file->ctime_ns));
+  digest.add(fmt::format("{} {} {} {} {} {}", file->device, file->inode, file->size, file->mtime_ns,
+                         file->ctime_ns, file->parts));
 }
 
 void add_files(Digest& digest, Job& job) {

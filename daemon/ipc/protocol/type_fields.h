@@ -382,6 +382,7 @@ void fields(Archive& archive, T& file) {
   archive.field("size", file.size);
   archive.field("mtime_ns", file.mtime_ns);
   archive.field("ctime_ns", file.ctime_ns);
+  archive.field("parts", file.parts);
 }
 
 template <class Archive, Described<ComponentSource> T>

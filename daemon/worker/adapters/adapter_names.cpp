@@ -63,11 +63,12 @@ Result<AdapterNames> AdapterNames::of(Slot slot, const TensorDirectory& componen
   if (slot == Slot::kUNet) {
     LUNA_ASSIGN_OR_RETURN(config, UNetConfig::detect(component));
   }
+  const UNetLayerNames unet_names(config);
   for (const auto& [name, spec] : component.tensors) {
     if (!name.ends_with(kWeight)) continue;
     const std::string layer = name.substr(0, name.size() - kWeight.size());
     if (slot == Slot::kUNet) {
-      names.add_unet_layer(layer, diffusers_layer_name(config, layer));
+      names.add_unet_layer(layer, unet_names.to_diffusers(layer));
     } else if (layer.ends_with(kFused)) {
       const std::string attention = layer.substr(0, layer.size() - kFused.size());
       int part = 0;

@@ -12,6 +12,11 @@ namespace {
 constexpr std::size_t kRowsAtOnce = 16;
 constexpr const char* kOpenClipProjection = "text_projection";
 
+/// Laid out as open_clip's, so that both give the same bits; undefined stays undefined.
+at::Tensor transposed(const at::Tensor& matrix) {
+  return matrix.defined() ? matrix.t().contiguous() : matrix;
+}
+
 }  // namespace
 
 Result<ClipTextConfig> ClipTextConfig::detect(const TensorDirectory& component, Slot slot) {
@@ -76,9 +81,10 @@ ClipTextEncoder::ClipTextEncoder(const ClipTextConfig& config, const WeightScope
   if (config.slot == Slot::kClipG) {
     // open_clip multiplies by the matrix, transformers by its transpose.
     const std::vector<std::int64_t> shape = {config.width, config.width};
-    projection_ = scope.has(kOpenClipProjection)
-                      ? placement_.place(scope.take(kOpenClipProjection, shape))
-                      : placement_.place(scope.child("text_projection").take("weight", shape)).t();
+    projection_ =
+        scope.has(kOpenClipProjection)
+            ? placement_.place(scope.take(kOpenClipProjection, shape))
+            : transposed(placement_.place(scope.child("text_projection").take("weight", shape)));
   }
   placement_.name_running(*scope.store());
 }

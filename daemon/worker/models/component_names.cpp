@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <string_view>
 
 #include "daemon/worker/models/autoencoder_names.h"
 #include "daemon/worker/models/model_shapes.h"
+#include "daemon/worker/models/unet_diffusers_names.h"
 
 namespace luna::worker {
 namespace {
@@ -15,21 +17,36 @@ constexpr std::array<std::string_view, 2> kUNetPrefixes = {"model.diffusion_mode
 constexpr std::array<std::string_view, 4> kUNetParts = {"time_embed.", "label_emb.", "out.",
                                                         "middle_block."};
 
+// Neither ControlNets nor motion modules have both.
+constexpr std::string_view kDiffusersUNetMarker = "down_blocks.0.resnets.0.time_emb_proj.weight";
+constexpr std::string_view kDiffusersUNetEnd = "up_blocks.0.resnets.0.conv1.weight";
+constexpr std::array<std::string_view, 2> kDiffusersUNetPrefixes = {"unet/", ""};
+
 constexpr std::string_view kClipMarker = "encoder.layers.0.mlp.fc1.weight";
-constexpr std::array<std::string_view, 5> kClipPrefixes = {
-    "cond_stage_model.transformer.text_model.", "cond_stage_model.transformer.", "text_model.",
-    "clip_l.transformer.text_model.", "conditioner.embedders.0.transformer.text_model."};
+constexpr std::string_view kClipGMarker = "encoder.layers.30.mlp.fc1.weight";
+constexpr std::string_view kTextModel = "text_model.";
+constexpr std::array<std::string_view, 6> kClipPrefixes = {
+    "cond_stage_model.transformer.text_model.",
+    "cond_stage_model.transformer.",
+    "clip_l.transformer.text_model.",
+    "conditioner.embedders.0.transformer.text_model.",
+    "text_encoder/text_model.",
+    "text_encoder/"};
+constexpr std::array<std::string_view, 3> kClipGPrefixes = {
+    "clip_g.transformer.text_model.", "text_encoder_2/text_model.", "text_encoder_2/"};
+/// Transformers' names alone in a file; its fifth version writes CLIPTextModel's without the first
+/// word.
+constexpr std::array<std::string_view, 2> kLonePrefixes = {kTextModel, ""};
 
 constexpr std::string_view kOpenClipMarker = "ln_final.weight";
 constexpr std::array<std::string_view, 2> kOpenClipPrefixes = {"conditioner.embedders.1.model.",
                                                                "conditioner.embedders.0.model."};
-constexpr std::string_view kClipGMarker = "text_model.encoder.layers.30.mlp.fc1.weight";
-constexpr std::array<std::string_view, 2> kClipGPrefixes = {"clip_g.transformer.", ""};
 constexpr std::string_view kResBlocks = "transformer.resblocks.";
+constexpr const char* kProjection = "text_projection.weight";
 
 constexpr std::string_view kVaeMarker = "decoder.conv_in.weight";
 constexpr std::string_view kDiffusersVaeMarker = "decoder.up_blocks.0.resnets.0.norm1.weight";
-constexpr std::array<std::string_view, 3> kVaePrefixes = {"first_stage_model.", "vae.", ""};
+constexpr std::array<std::string_view, 4> kVaePrefixes = {"first_stage_model.", "vae.", "vae/", ""};
 
 /// The rest of `name` after `prefix`, "" where it does not begin so.
 std::string_view after(std::string_view name, std::string_view prefix) {
@@ -52,6 +69,15 @@ bool belongs_to_unet(std::string_view name) {
   return name.starts_with("input_blocks.") || name.starts_with("output_blocks.") ||
          std::any_of(kUNetParts.begin(), kUNetParts.end(),
                      [&](std::string_view part) { return name.starts_with(part); });
+}
+
+/// Of a text encoder alone in its file. One of CLIP-L's own width is a CLIP-L, whatever its GELU.
+bool is_clip_g(const TensorDirectory& file, const std::string& prefix) {
+  constexpr std::int64_t kClipLWidth = 768;
+  if (file.has(joined(prefix, kClipGMarker))) return true;
+  return file.metadata.contains("luna.clip_g.heads") &&
+         !file.metadata.contains("luna.clip_l.heads") &&
+         extent(file, joined(prefix, kClipMarker), 1) != kClipLWidth;
 }
 
 bool belongs_to_clip(std::string_view name) {
@@ -79,7 +105,7 @@ std::string from_open_clip(std::string_view name) {
                                                    {"mlp.c_proj.", "mlp.fc2."}}};
   for (const auto& [theirs, ours] : kWhole)
     if (name == theirs) return std::string(ours);
-  if (name == "text_projection.weight") return std::string(name);
+  if (name == kProjection) return std::string(name);
   const std::string_view rest = after(name, kResBlocks);
   const std::size_t dot = rest.find('.');
   if (rest.empty() || dot == std::string_view::npos) return "";
@@ -97,22 +123,37 @@ bool belongs_to_vae(std::string_view name) {
 
 }  // namespace
 
-std::optional<Rename> find_ldm_unet(const TensorDirectory& file) {
-  const auto prefix = find_prefix(file, kUNetPrefixes, kUNetMarker);
-  if (!prefix) return std::nullopt;
-  return [prefix = *prefix](const std::string& name) {
+std::optional<Rename> find_unet(const TensorDirectory& file) {
+  if (const auto prefix = find_prefix(file, kUNetPrefixes, kUNetMarker)) {
+    return [prefix = *prefix](const std::string& name) {
+      const std::string_view rest = after(name, prefix);
+      return belongs_to_unet(rest) ? std::string(rest) : std::string();
+    };
+  }
+  const auto prefix = find_prefix(file, kDiffusersUNetPrefixes, kDiffusersUNetMarker);
+  if (!prefix || !file.has(joined(*prefix, kDiffusersUNetEnd))) return std::nullopt;
+  const auto layers =
+      std::make_shared<const UNetLayerNames>(stages_of_diffusers_unet(file, *prefix));
+  return [prefix = *prefix, layers](const std::string& name) {
     const std::string_view rest = after(name, prefix);
-    return belongs_to_unet(rest) ? std::string(rest) : std::string();
+    const std::size_t dot = rest.rfind('.');
+    if (dot == std::string_view::npos) return std::string();
+    const std::string layer = layers->to_ldm(rest.substr(0, dot));
+    return layer.empty() ? layer : joined(layer, rest.substr(dot));
   };
 }
 
 std::optional<Rename> find_clip_l(const TensorDirectory& file) {
-  const auto prefix = find_prefix(file, kClipPrefixes, kClipMarker);
-  if (!prefix || (*prefix == "text_model." && file.has(std::string(kClipGMarker))))
-    return std::nullopt;
+  auto prefix = find_prefix(file, kClipPrefixes, kClipMarker);
+  if (!prefix) {
+    prefix = find_prefix(file, kLonePrefixes, kClipMarker);
+    if (prefix && is_clip_g(file, *prefix)) return std::nullopt;
+  }
+  if (!prefix) return std::nullopt;
   return [prefix = *prefix](const std::string& name) {
-    const std::string_view rest = after(name, prefix);
-    return belongs_to_clip(rest) ? joined("text_model.", rest) : std::string();
+    if (!name.starts_with(prefix)) return std::string();
+    const std::string_view rest = std::string_view(name).substr(prefix.size());
+    return belongs_to_clip(rest) ? joined(kTextModel, rest) : std::string();
   };
 }
 
@@ -121,15 +162,19 @@ std::optional<Rename> find_clip_g(const TensorDirectory& file) {
     return
         [prefix = *prefix](const std::string& name) { return from_open_clip(after(name, prefix)); };
   }
-  const auto prefix = find_prefix(file, kClipGPrefixes, kClipGMarker);
+  auto prefix = find_prefix(file, kClipGPrefixes, kClipMarker);
+  if (!prefix) {
+    prefix = find_prefix(file, kLonePrefixes, kClipMarker);
+    if (prefix && !is_clip_g(file, *prefix)) return std::nullopt;
+  }
   if (!prefix) return std::nullopt;
-  return [prefix = *prefix](const std::string& name) {
-    const std::string_view rest = name.starts_with(prefix)
-                                      ? std::string_view(name).substr(prefix.size())
-                                      : std::string_view();
-    const bool own =
-        belongs_to_clip(after(rest, "text_model.")) || rest == "text_projection.weight";
-    return own ? std::string(rest) : std::string();
+  std::string whole = *prefix;
+  if (whole.ends_with(kTextModel)) whole.resize(whole.size() - kTextModel.size());
+  return [prefix = *prefix, projection = whole + kProjection](const std::string& name) {
+    if (name == projection) return std::string(kProjection);
+    if (!name.starts_with(prefix)) return std::string();
+    const std::string_view rest = std::string_view(name).substr(prefix.size());
+    return belongs_to_clip(rest) ? joined(kTextModel, rest) : std::string();
   };
 }
 
@@ -162,7 +207,7 @@ std::string served_markers() {
   return joined(kUNetPrefixes[0], kUNetMarker) + ", " + joined(kClipPrefixes[0], kClipMarker) +
          ", " + joined(kOpenClipPrefixes[0], kOpenClipMarker) + ", " +
          joined(kVaePrefixes[0], kVaeMarker) + " (or the same without their prefixes), " +
-         std::string(kDiffusersVaeMarker);
+         std::string(kDiffusersUNetMarker) + ", " + std::string(kDiffusersVaeMarker);
 }
 
 }  // namespace luna::worker

@@ -11,12 +11,15 @@ namespace luna::worker {
 /// A file's name of a tensor to the component's own, "" for tensors of others.
 using Rename = std::function<std::string(const std::string&)>;
 
-/// Each looks for its component's marker tensors, in the whole checkpoint's layouts and alone in a
-/// file.
-std::optional<Rename> find_ldm_unet(const TensorDirectory& file);
+/// Each looks for its component's marker tensors, in the whole checkpoint's layouts, in a diffusers
+/// folder (ModelTensors' names) and alone in a file.
+/// ldm's names, or those of diffusers' UNet2DConditionModel.
+std::optional<Rename> find_unet(const TensorDirectory& file);
 std::optional<Rename> find_clip_l(const TensorDirectory& file);
 /// OpenCLIP's names, as SDXL's single files have them, or transformers'
-/// (CLIPTextModelWithProjection, told by its 31st layer).
+/// (CLIPTextModelWithProjection). Alone in a file the latter is told by its 31st layer, or by
+/// metadata "luna.clip_g.heads", which its config.json gives too; shapes and a text_projection
+/// alone would not do, for CLIP-L files have one as well.
 std::optional<Rename> find_clip_g(const TensorDirectory& file);
 std::optional<Rename> find_autoencoder(const TensorDirectory& file);
 

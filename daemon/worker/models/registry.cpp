@@ -99,7 +99,7 @@ Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& 
     components.push_back(std::move(component).value());
     return {};
   };
-  if (const auto rename = find_ldm_unet(directory))
+  if (const auto rename = find_unet(directory))
     LUNA_RETURN_IF_ERROR(add(describe_unet(directory, *rename)));
   if (const auto rename = find_autoencoder(directory))
     LUNA_RETURN_IF_ERROR(add(describe_vae(directory, *rename)));

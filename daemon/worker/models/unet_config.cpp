@@ -146,8 +146,12 @@ Result<UNetConfig> UNetConfig::detect(const TensorDirectory& component) {
         "in some block, found none");
 
   LUNA_ASSIGN_OR_RETURN(const auto heads, metadata_number(component, "luna.unet.heads"));
+  LUNA_ASSIGN_OR_RETURN(const auto head_width, metadata_number(component, "luna.unet.head_width"));
   if (heads.has_value()) {
     config.heads = *heads;
+  } else if (head_width.has_value()) {
+    config.heads = 0;
+    config.head_width = *head_width;
   } else if (config.adm_channels > 0 ||
              (config.linear_projections && config.context_width == 1024)) {
     config.heads = 0;

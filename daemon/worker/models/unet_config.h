@@ -41,7 +41,8 @@ struct UNetConfig {
   }
 
   /// INVALID_ARGUMENT for a layout that no ldm UNet has, naming the tensor, and for widths that 32
-  /// norm groups or the heads do not divide. Heads: 8, or metadata "luna.unet.heads"; 64 channels
+  /// norm groups or the heads do not divide. Heads: 8, or metadata "luna.unet.heads", or
+  /// "luna.unet.head_width" channels each; 64 channels
   /// each where there is vector conditioning or a context of 1024 (SDXL, SD2).
   static Result<UNetConfig> detect(const TensorDirectory& component);
   /// "320 channels x 1,2,4,4, blocks 2,2,2,2, transformers 1,1,1,0, context 768, 8 heads".

@@ -14,8 +14,14 @@ struct Marker {
   std::string_view unless = {};  ///< a tensor that a family has which is served
 };
 
-constexpr std::array<std::string_view, 4> kPrefixes = {"", "model.diffusion_model.",
-                                                       "diffusion_model.", "model."};
+// The last three: subfolders of a diffusers folder.
+constexpr std::array<std::string_view, 7> kPrefixes = {"",
+                                                       "model.diffusion_model.",
+                                                       "diffusion_model.",
+                                                       "model.",
+                                                       "transformer/",
+                                                       "text_encoder/",
+                                                       "text_encoder_2/"};
 
 // In the order of the search: the more telling tensor first.
 constexpr std::array kMarkers = {
@@ -30,9 +36,9 @@ constexpr std::array kMarkers = {
     Marker{"Z-Image or Lumina2", "noise_refiner.0.attention.k_norm.weight", true},
     Marker{"Wan", "blocks.0.cross_attn.norm_k.weight", true},
     Marker{"SD3 or Flux in diffusers' layout", "transformer_blocks.0.attn.add_q_proj.weight", true},
-    Marker{"UNet in diffusers' layout", "down_blocks.0.resnets.0.time_emb_proj.weight", true},
     Marker{"CLIP-H", "text_model.encoder.layers.22.mlp.fc1.weight", false,
            "text_model.encoder.layers.30.mlp.fc1.weight"},
+    Marker{"CLIP-H", "encoder.layers.22.mlp.fc1.weight", false, "encoder.layers.30.mlp.fc1.weight"},
     Marker{"T5", "encoder.block.0.layer.0.SelfAttention.q.weight", false},
     Marker{"Qwen3", "layers.0.self_attn.q_norm.weight", false},
     Marker{"CLIP vision", "vision_model.encoder.layers.0.mlp.fc1.weight", false},
@@ -41,6 +47,7 @@ constexpr std::array kMarkers = {
     Marker{"ESRGAN upscaler", "conv_first.weight", false},
     Marker{"SAM3", "detector.transformer.decoder.query_embed.weight", false},
     Marker{"ControlNet", "input_hint_block.0.weight", false},
+    Marker{"ControlNet", "controlnet_cond_embedding.conv_in.weight", false},
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include <map>
 #include <utility>
 
-#include "common/local/identify.h"
+#include "common/model_files/model_files.h"
 #include "daemon/worker/ops/cpu_packing.h"
 #include "daemon/worker/ops/scalar_types.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -66,7 +66,7 @@ class FileSource final : public ModelSource {
   }
 
   Result<HostWeights> pristine(const std::string& path, const FoundComponent& found) override {
-    LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(path));
+    LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify_model(path));
     return host_weights({std::move(file), found.detected.info.slot}, found);
   }
 

@@ -9,6 +9,7 @@
 
 #include "common/local/identify.h"
 #include "common/log/log.h"
+#include "common/model_files/model_files.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
 #include "daemon/worker/residency/overlay_maker.h"
@@ -61,7 +62,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     bool row_wise = false;
   };
   void acquire(const Wanted& wanted, const std::function<void(Result<ModelHandle>)>& done) {
-    auto file = identify(wanted.model.path);
+    auto file = identify_model(wanted.model.path);
     if (!file.ok()) return done(file.status());
     auto adapters = identify_all(wanted);
     if (!adapters.ok()) return done(adapters.status());
@@ -223,7 +224,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   }
 
   Result<std::vector<ComponentInfo>> inspect_now(const std::string& path) {
-    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(path));
+    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify_model(path));
     LUNA_ASSIGN_OR_RETURN(const auto* found, components_of(file));
     std::vector<ComponentInfo> infos;
     for (const FoundComponent& component : *found) {
@@ -251,11 +252,11 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     constexpr int kAttempts = 2;
     room_may_come_ = false;
     for (int attempt = 1;; ++attempt) {
-      LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(model.path));
+      LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify_model(model.path));
       const Request request{file, slot, model.precision};
       if (ModelHandle handle = resident(request)) return handle;
       auto loaded = load_file(request);
-      const auto after = identify(model.path);
+      const auto after = identify_model(model.path);
       if (after.ok() && *after == file) {
         if (loaded.ok()) restorable_.forget(model.path, slot, model.precision);
         return loaded;
@@ -322,7 +323,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
 
   /// On the loading thread: what the adapters make of `base`.
   Result<ModelHandle> adapt(const ModelHandle& base, const Wanted& wanted) {
-    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify(wanted.model.path));
+    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify_model(wanted.model.path));
     const Request request{file, wanted.slot, wanted.model.precision};
     LUNA_ASSIGN_OR_RETURN(const Adapters adapters, identify_all(wanted));
     if (ModelHandle handle = resident(request, adapters)) return handle;

@@ -11,11 +11,11 @@ namespace {
 // Small enough to be hashed while still in the cache.
 constexpr std::size_t kPiece = std::size_t{1} << 20;
 
-Result<std::string> read_tensor(const SafetensorsFile& file, const TensorDestination& tensor) {
+Result<std::string> read_tensor(const TensorDestination& tensor) {
   Sha256 hash;
   for (std::size_t offset = 0; offset < tensor.bytes.size(); offset += kPiece) {
     const auto piece = tensor.bytes.subspan(offset, std::min(kPiece, tensor.bytes.size() - offset));
-    LUNA_RETURN_IF_ERROR(file.read(*tensor.entry, offset, piece));
+    LUNA_RETURN_IF_ERROR(tensor.file->read(*tensor.entry, offset, piece));
     hash.update(piece);
   }
   return hash.finish();
@@ -23,9 +23,8 @@ Result<std::string> read_tensor(const SafetensorsFile& file, const TensorDestina
 
 }  // namespace
 
-ParallelReader::ParallelReader(const SafetensorsFile& file, std::vector<TensorDestination> tensors,
-                               std::size_t threads)
-    : file_(file), tensors_(std::move(tensors)), done_(tensors_.size()) {
+ParallelReader::ParallelReader(std::vector<TensorDestination> tensors, std::size_t threads)
+    : tensors_(std::move(tensors)), done_(tensors_.size()) {
   const std::size_t count =
       std::clamp<std::size_t>(threads, 1, std::max<std::size_t>(tensors_.size(), 1));
   try {
@@ -44,7 +43,7 @@ ParallelReader::~ParallelReader() {
 }
 
 Result<std::string> ParallelReader::next() {
-  if (threads_.empty()) return read_tensor(file_, tensors_[fetched_++]);
+  if (threads_.empty()) return read_tensor(tensors_[fetched_++]);
   std::unique_lock lock(mutex_);
   const std::size_t index = fetched_++;
   changed_.wait(lock, [&] { return done_[index].has_value(); });
@@ -56,7 +55,7 @@ void ParallelReader::work() {
   while (!stop_ && claimed_ < tensors_.size()) {
     const std::size_t index = claimed_++;
     lock.unlock();
-    Result<std::string> digest = read_tensor(file_, tensors_[index]);
+    Result<std::string> digest = read_tensor(tensors_[index]);
     lock.lock();
     done_[index].emplace(std::move(digest));
     changed_.notify_all();

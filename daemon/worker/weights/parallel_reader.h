@@ -12,18 +12,19 @@
 
 namespace luna::worker {
 
-/// A tensor of the file, and the memory of exactly its size that its bytes go to.
+/// A tensor of a file, and the memory of exactly its size that its bytes go to.
 struct TensorDestination {
+  const SafetensorsFile* file = nullptr;
   const SafetensorsEntry* entry = nullptr;
   std::span<std::byte> bytes;
 };
 
-/// Reads and hashes tensors of one file on a few threads, into memory that the caller provides.
+/// Reads and hashes tensors of one or more files on a few threads, into memory that the caller
+/// provides.
 class ParallelReader {
  public:
-  /// `file`, the entries and the memory must outlive the reader.
-  ParallelReader(const SafetensorsFile& file, std::vector<TensorDestination> tensors,
-                 std::size_t threads);
+  /// The files, the entries and the memory must outlive the reader.
+  ParallelReader(std::vector<TensorDestination> tensors, std::size_t threads);
   /// Stops reading.
   ~ParallelReader();
   ParallelReader(const ParallelReader&) = delete;
@@ -36,7 +37,6 @@ class ParallelReader {
  private:
   void work();
 
-  const SafetensorsFile& file_;
   const std::vector<TensorDestination> tensors_;
   std::mutex mutex_;
   std::condition_variable changed_;

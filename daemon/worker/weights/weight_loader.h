@@ -11,8 +11,9 @@
 
 namespace luna::worker {
 
-/// Reads names, shapes and metadata of a model file. NOT_FOUND, INVALID_ARGUMENT (not a safetensors
-/// file, with what was expected and found) or DATA_LOSS (truncated, lying header).
+/// Reads names, shapes and metadata of a model: a file, an index of shards or a diffusers folder
+/// (ModelTensors). NOT_FOUND, INVALID_ARGUMENT (not a safetensors file, with what was expected and
+/// found) or DATA_LOSS (truncated, lying header).
 Result<TensorDirectory> read_directory(const std::string& path);
 
 /// Takes a name of the file to the component's own name; "" leaves the tensor out.
@@ -26,7 +27,7 @@ struct WeightRequest {
 };
 
 /// Reads one component into sealed memory (never a mapping of the file: one that is truncated or
-/// overwritten later cannot hurt it) and hashes it on the way. DATA_LOSS when the file changed,
+/// overwritten later cannot hurt it) and hashes it on the way. DATA_LOSS when a file changed,
 /// shrank or grew while it was read, RESOURCE_EXHAUSTED without memory. Nothing is kept on failure.
 Result<HostWeights> read_weights(const std::string& path, const Rename& rename);
 

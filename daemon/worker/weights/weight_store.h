@@ -23,7 +23,8 @@ class WeightStore {
   const at::Tensor* find(const std::string& name) const;
   const Tensors& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
-  /// Hex SHA-256 over sorted prefix-free names, shapes, types and bytes as they lie in the file.
+  /// Hex SHA-256 over sorted prefix-free names, shapes, types and bytes as they lie in the file; a
+  /// 1x1 convolution counts as the matrix that it is.
   const std::string& content_hash() const { return content_hash_; }
   std::uint64_t bytes() const;
 

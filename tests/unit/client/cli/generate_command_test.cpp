@@ -89,6 +89,31 @@ TEST_F(Generate, PrecisionOfASlotWithoutAFileOfItsOwnIsSentAsSuch) {
             (std::map<Slot, Precision>{{Slot::kVae, Precision::kF32}}));
 }
 
+TEST_F(Generate, FilesOfOneComponentEachNeedNoCheckpoint) {
+  const std::vector<std::string> split = {
+      "generate",      "--prompt",      "a cat",    "--unet",          "u.safetensors",
+      "--clip-l",      "l.safetensors", "--clip-g", "g.safetensors",   "--vae",
+      "v.safetensors", "--width",       "32",       "--height",        "16",
+      "--precision",   "bf16",          "--output", dir_.file("x.png")};
+  ASSERT_EQ(luna(split), 0) << err_.str();
+  const RequestedModels models = fake_->registered[0].second;
+  EXPECT_FALSE(models.checkpoint);
+  EXPECT_EQ(models.slots,
+            (std::map<Slot, ModelRef>{{Slot::kUNet, {"u.safetensors", Precision::kBF16}},
+                                      {Slot::kVae, {"v.safetensors", Precision::kBF16}},
+                                      {Slot::kClipL, {"l.safetensors", Precision::kBF16}},
+                                      {Slot::kClipG, {"g.safetensors", Precision::kBF16}}}));
+  ASSERT_EQ(luna({"generate", "--from", dir_.file("x.png"), "--output", dir_.file("y.png")}), 0)
+      << err_.str();
+  EXPECT_EQ(fake_->registered[1].second.slots, models.slots) << "the picture remembers them";
+}
+
+TEST_F(Generate, ADiffusersFolderHereIsNamedByItsPath) {
+  dir_.write("sdxl/model_index.json", "{}");
+  ASSERT_EQ(luna(with({"--unet", dir_.file("sdxl/../sdxl")})), 0) << err_.str();
+  EXPECT_EQ(fake_->registered[0].second.slots.at(Slot::kUNet).path, dir_.file("sdxl"));
+}
+
 TEST_F(Generate, ABatchIsNumberedFromZero) {
   ASSERT_EQ(luna(with({"--batch", "3"})), 0);
   for (const char* name : {"x_0.png", "x_1.png", "x_2.png"}) {

@@ -76,6 +76,31 @@ TEST(Metadata, TheGraphHasComfysNodesAndEveryLinkLeadsToOne) {
   EXPECT_EQ(graph["3"]["inputs"]["latent_image"][0], "14");
 }
 
+TEST(Metadata, FilesOfOneComponentEachHaveComfysLoaders) {
+  Settings settings = all_settings();
+  settings.checkpoint.reset();
+  settings.unet = "/models/unet/u.safetensors";
+  settings.clip = "l.safetensors";
+  settings.clip_g = "/models/text_encoders/g.safetensors";
+  settings.vae = "v.safetensors";
+  const nlohmann::json graph = comfy_graph(settings);
+  EXPECT_FALSE(graph.contains("4"));
+  EXPECT_EQ(graph["18"]["class_type"], "UNETLoader");
+  EXPECT_EQ(graph["18"]["inputs"]["unet_name"], "u.safetensors");
+  EXPECT_EQ(graph["15"]["class_type"], "DualCLIPLoader");
+  EXPECT_EQ(graph["15"]["inputs"]["clip_name2"], "g.safetensors");
+  EXPECT_EQ(graph["3"]["inputs"]["model"][0], "18");
+  EXPECT_NE(a1111_parameters(settings).find("Model: u,"), std::string::npos);
+}
+
+TEST(Metadata, ADiffusersFolderHasALoaderOfItsOwn) {
+  Settings settings = all_settings();
+  settings.checkpoint = "/models/diffusers/sdxl";
+  const nlohmann::json graph = comfy_graph(settings);
+  EXPECT_EQ(graph["4"]["class_type"], "DiffusersLoader");
+  EXPECT_EQ(graph["4"]["inputs"]["model_path"], "sdxl");
+}
+
 TEST(Metadata, ATextToPictureGraphBeginsWithAnEmptyLatent) {
   const nlohmann::json graph = comfy_graph(all_settings());
   EXPECT_EQ(graph["5"]["class_type"], "EmptyLatentImage");

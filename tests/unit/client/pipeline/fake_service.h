@@ -30,7 +30,9 @@ class FakeService : public InferenceService, public AdminService {
   UnloadModelReply unload_reply;
   RestoreModelReply restore_reply;
   Models models;
-  std::vector<ComponentInfo> components = {{Slot::kUNet, "sd1", "320 wide", 1, 1, ""}};
+  std::vector<ComponentInfo> components = {{Slot::kUNet, "sd1", "320 wide", 1, 1, ""},
+                                           {Slot::kVae, "autoencoder_kl", "", 1, 1, ""},
+                                           {Slot::kClipL, "clip_l", "", 1, 1, ""}};
 
   // What it saw.
   std::mutex mutex;

@@ -132,6 +132,15 @@ TEST_F(GenerateStage, EqualModelSetsShareOneWorkflowAndOthersDoNot) {
   EXPECT_EQ(fake_.sampled[0].first.workflow_id, fake_.registered[0].first);
 }
 
+TEST_F(GenerateStage, EverySlotThatNoFileFillsIsNamedBeforeAnythingRuns) {
+  fake_.components = {{Slot::kUNet, "sdxl", "", 1, 1, ""}};
+  const auto result = run(request_for("a cat"));
+  EXPECT_EQ(result.status().code(), StatusCode::kFailedPrecondition);
+  for (const char* slot : {"clip_l (a file below text_encoders/", "clip_g (", "vae (a file below"})
+    EXPECT_NE(result.status().message().find(slot), std::string::npos) << slot;
+  EXPECT_TRUE(fake_.encoded.empty());
+}
+
 TEST_F(GenerateStage, AGivenWorkflowIsNotRegisteredAgain) {
   GenerateRequest request = request_for("a cat");
   request.models = {};

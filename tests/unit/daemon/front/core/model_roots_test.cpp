@@ -149,6 +149,58 @@ TEST_F(Roots, ExtraModelPathsAreSearchedAndAreRootsThemselves) {
             "elsewhere/secret.safetensors");
 }
 
+TEST_F(Roots, ADiffusersFolderIsNamedAsInComfyUI) {
+  folder_.write("models/diffusers/sdxl/model_index.json", "{}");
+  folder_.write("models/diffusers/sdxl/unet/diffusion_pytorch_model.safetensors", "4444");
+  folder_.write("models/diffusers/plain/readme.txt", "no model");
+  for (const auto& kinds : {ModelRoots::checkpoint_kinds(), ModelRoots::kinds_of(Slot::kUNet),
+                            ModelRoots::kinds_of(Slot::kVae), ModelRoots::kinds_of(Slot::kClipG)})
+    EXPECT_EQ(find("sdxl", false, kinds), "models/diffusers/sdxl");
+  EXPECT_THAT(find("plain", false, ModelRoots::checkpoint_kinds()),
+              AllOf(HasSubstr("is a folder"), HasSubstr("model_index.json")));
+  const auto files = open().list("diffusers", false);
+  ASSERT_EQ(files->size(), 1u) << "one entry stands for its files";
+  EXPECT_EQ(files->at(0).file, "sdxl");
+  EXPECT_EQ(files->at(0).bytes, 6u);
+}
+
+TEST_F(Roots, AShardIndexStandsForItsShards) {
+  folder_.write("models/unet/big.safetensors.index.json",
+                R"({"weight_map": {"a": "big-1.safetensors", "b": "big-2.safetensors"}})");
+  folder_.write("models/unet/big-1.safetensors", "1");
+  folder_.write("models/unet/big-2.safetensors", "22");
+  folder_.write("models/unet/other.safetensors", "333");
+  EXPECT_EQ(find("big.safetensors.index.json", false, ModelRoots::kinds_of(Slot::kUNet)),
+            "models/unet/big.safetensors.index.json");
+  const auto files = open().list("unet", false);
+  ASSERT_EQ(files->size(), 2u);
+  EXPECT_EQ(files->at(0).file, "big.safetensors.index.json");
+  EXPECT_EQ(files->at(1).file, "other.safetensors");
+}
+
+TEST_F(Roots, AnIndexInADownloadCacheKeepsItsNameForItsShardsLieBesideTheLink) {
+  folder_.write("blobs/aaaa", R"({"weight_map": {"a": "big-1.safetensors"}})");
+  folder_.write("blobs/bbbb", "1");
+  link("models/vae/big.safetensors.index.json", "blobs/aaaa");
+  link("models/vae/big-1.safetensors", "blobs/bbbb");
+  EXPECT_EQ(find("big.safetensors.index.json", true), "models/vae/big.safetensors.index.json");
+  EXPECT_THAT(find("big.safetensors.index.json", false), HasSubstr("PERMISSION_DENIED"));
+}
+
+TEST_F(Roots, AShardOrAComponentOutsideTheRootsIsDeniedToRemoteCallers) {
+  folder_.write("models/vae/big.safetensors.index.json",
+                R"({"weight_map": {"a": "big-1.safetensors"}})");
+  link("models/vae/big-1.safetensors", "elsewhere/secret.safetensors");
+  EXPECT_THAT(find("big.safetensors.index.json", false), HasSubstr("PERMISSION_DENIED"));
+  EXPECT_EQ(find("big.safetensors.index.json", true), "models/vae/big.safetensors.index.json");
+  folder_.write("models/diffusers/sd/model_index.json", "{}");
+  fs::create_directories(base_ / "models/diffusers/sd/vae");
+  link("models/diffusers/sd/vae/diffusion_pytorch_model.safetensors",
+       "elsewhere/secret.safetensors");
+  EXPECT_THAT(find("sd", false), HasSubstr("PERMISSION_DENIED"));
+  EXPECT_EQ(find("sd", true), "models/diffusers/sd");
+}
+
 TEST_F(Roots, ARootThatIsNotThereIsAnError) {
   config_.roots.push_back("/no/such/root");
   EXPECT_EQ(ModelRoots::open(config_).status().code(), StatusCode::kNotFound);

@@ -10,7 +10,9 @@
 namespace luna::front {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 TensorRef tensor(std::vector<std::int64_t> shape, DType dtype = DType::kF32) {
   TensorRef t;
@@ -152,6 +154,38 @@ TEST(RequestValidation, DenoiseChecksItsRows) {
   EXPECT_TRUE(validate_request(request, {}).ok());
   request.rows[0].sigma = NAN;
   EXPECT_THAT(refusal(request), HasSubstr("rows[0].sigma"));
+}
+
+std::vector<ComponentInfo> sdxl_with(std::vector<Slot> slots) {
+  std::vector<ComponentInfo> components = {{Slot::kUNet, "sdxl", "", 1, 1, ""}};
+  for (const Slot slot : slots) components.push_back({slot, "other", "", 1, 1, ""});
+  return components;
+}
+
+TEST(SlotsOfACall, AllThatAreMissingStandInOneError) {
+  const Status none = check_slots(EncodeTextRequest{}, sdxl_with({}));
+  EXPECT_EQ(none.code(), StatusCode::kFailedPrecondition);
+  EXPECT_THAT(none.message(),
+              AllOf(HasSubstr("needs the slots clip_l (a file below text_encoders/"),
+                    HasSubstr("clip_g (a file below text_encoders/"), HasSubstr("it has unet"),
+                    HasSubstr("for pictures it also lacks vae (a file below vae/")));
+  EXPECT_THAT(check_slots(SampleRequest{}, {}).message(),
+              AllOf(HasSubstr("needs the slot unet"), HasSubstr("no models at all"),
+                    HasSubstr("also lacks clip_l")));
+}
+
+TEST(SlotsOfACall, AnSdxlsPromptNeedsBothEncodersItsTokensOneOfThem) {
+  const auto half = sdxl_with({Slot::kClipL, Slot::kVae});
+  EXPECT_THAT(check_slots(EncodeTextRequest{}, half).message(),
+              AllOf(HasSubstr("needs the slot clip_g"), Not(HasSubstr("also lacks"))));
+  EXPECT_TRUE(check_slots(TokenizeRequest{}, half).ok());
+  EXPECT_TRUE(check_slots(SampleRequest{}, half).ok());
+  EXPECT_TRUE(check_slots(EncodeTextRequest{}, sdxl_with({Slot::kClipL, Slot::kClipG})).ok());
+}
+
+TEST(SlotsOfACall, CallsAboutFilesNeedNone) {
+  EXPECT_TRUE(check_slots(InspectModelRequest{}, {}).ok());
+  EXPECT_TRUE(check_slots(LoadModelRequest{}, {}).ok());
 }
 
 }  // namespace

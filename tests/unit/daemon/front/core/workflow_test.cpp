@@ -39,6 +39,53 @@ TEST_F(Workflows, AFileWithoutItsSlotsComponentIsRefusedWithWhatItHas) {
   EXPECT_THAT(info.status().message(), AllOf(HasSubstr("needs a unet"), HasSubstr("holds vae")));
 }
 
+TEST_F(Workflows, EveryFileThatCannotBeUsedIsNamedInOneError) {
+  write("checkpoints/strange.safetensors");
+  add_worker(1);
+  RequestedModels models{.checkpoint = ModelRef{"strange.safetensors"}};
+  models.slots[Slot::kUNet] = {"vae/vae.safetensors"};
+  models.slots[Slot::kVae] = {"vea.safetensors"};
+  models.slots[Slot::kClipL] = {"absent.safetensors"};
+  models.slot_precision[Slot::kClipG] = Precision::kF32;
+  const Status status = register_workflow("w", models).status();
+  EXPECT_EQ(status.code(), StatusCode::kNotFound) << "that of the first";
+  EXPECT_THAT(status.message(),
+              AllOf(HasSubstr("4 of the named models"), HasSubstr("vae: no file 'vea.safetensors'"),
+                    HasSubstr("did you mean 'vae.safetensors'"),
+                    HasSubstr("clip_l: no file 'absent.safetensors'"),
+                    HasSubstr("unet: the slot needs a unet"), HasSubstr("checkpoint: '")));
+}
+
+TEST_F(Workflows, OneFileThatFailsForSeveralSlotsIsNamedOnce) {
+  add_worker(1);
+  const std::string folder = std::filesystem::path(path_of("checkpoints")).string() + "/folder";
+  write("checkpoints/folder/model_index.json");
+  RequestedModels models;
+  models.slots[Slot::kUNet] = {folder};
+  models.slots[Slot::kVae] = {folder};
+  const Status status = register_workflow("w", models).status();
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), AllOf(HasSubstr("unet, vae: diffusers folder"),
+                                      HasSubstr("expected a subfolder unet")));
+}
+
+TEST_F(Workflows, AModelOfSeveralFilesIsInspectedAgainWhenOneOfThemChanges) {
+  write("checkpoints/big-1.safetensors");
+  const std::string index = path_of("checkpoints/big.safetensors.index.json");
+  std::ofstream(index) << R"({"weight_map": {"a": "big-1.safetensors"}})";
+  contents_["big.safetensors.index.json"] = {Slot::kUNet, Slot::kVae, Slot::kClipL};
+  add_worker(1);
+  ASSERT_TRUE(register_checkpoint("a", "big.safetensors.index.json").ok());
+  ASSERT_TRUE(register_checkpoint("b", "big.safetensors.index.json").ok());
+  EXPECT_EQ(inspections_, 1);
+  std::ofstream(path_of("checkpoints/big-1.safetensors")) << "longer than it was before";
+  ASSERT_TRUE(register_checkpoint("c", "big.safetensors.index.json").ok());
+  EXPECT_EQ(inspections_, 2);
+  std::filesystem::remove(path_of("checkpoints/big-1.safetensors"));
+  EXPECT_THAT(register_checkpoint("d", "big.safetensors.index.json").status().message(),
+              AllOf(HasSubstr("checkpoint: "), HasSubstr("its shard 'big-1.safetensors'")));
+}
+
 TEST_F(Workflows, ACheckpointOfUnknownFamilyIsRefused) {
   write("checkpoints/strange.safetensors");
   add_worker(1);
@@ -210,7 +257,8 @@ TEST_F(Workflows, AMissingSlotFailsTheCallThatNeedsItByName) {
   EXPECT_THAT(call->message(),
               AllOf(HasSubstr("sample needs the slot unet"), HasSubstr("has vae")));
   EXPECT_THAT(submit(caller("w"), EncodeTextRequest{.text = "x"})->message(),
-              HasSubstr("slot clip_l"));
+              AllOf(HasSubstr("encode_text needs the slot clip_l (a file below text_encoders/"),
+                    HasSubstr("for pictures it also lacks unet (a file below diffusion_models/")));
   EXPECT_FALSE(
       submit(caller("w"), VaeDecodeRequest{.latent = {{DType::kF32, {1, 4, 8, 8}}}})->done());
   EXPECT_EQ(core().list_workflows().at(0).calls_running, 1u);

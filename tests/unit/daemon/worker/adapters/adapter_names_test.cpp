@@ -27,17 +27,19 @@ TEST(DiffusersNames, AreThoseOfComfyUisTableForEveryLayerOfSd15) {
   const TensorDirectory unet = directory(tiny_unet_tensors(support::TinySd15Options::full_depth()));
   const auto config = UNetConfig::detect(unet);
   ASSERT_TRUE(config.ok()) << config.status().to_string();
+  const UNetLayerNames names(*config);
   std::size_t compared = 0;
   for (const auto& [name, spec] : unet.tensors) {
     if (!name.ends_with(".weight")) continue;
     const std::string layer = name.substr(0, name.size() - 7);
     ASSERT_TRUE(ldm_to_diffusers.contains(layer)) << layer;
-    EXPECT_EQ(diffusers_layer_name(*config, layer), ldm_to_diffusers[layer]) << layer;
+    EXPECT_EQ(names.to_diffusers(layer), ldm_to_diffusers[layer]) << layer;
+    EXPECT_EQ(names.to_ldm(ldm_to_diffusers[layer]), layer);
     ++compared;
   }
   EXPECT_GT(compared, 300u);
-  EXPECT_EQ(diffusers_layer_name(*config, "input_blocks.99.0.in_layers.0"), "");
-  EXPECT_EQ(diffusers_layer_name(*config, "nonsense"), "");
+  EXPECT_EQ(names.to_diffusers("input_blocks.99.0.in_layers.0"), "");
+  EXPECT_EQ(names.to_diffusers("nonsense"), "");
 }
 
 TEST(AdapterNames, FindAUNetsLayersByEveryName) {

@@ -1,10 +1,12 @@
 // The file source and the machine's host copies.
+#include <algorithm>
 #include <filesystem>
 #include <map>
 
 #include <gtest/gtest.h>
 
 #include "daemon/worker/residency/model_source.h"
+#include "tests/support/several_files.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/tiny_sd15.h"
 
@@ -70,6 +72,29 @@ TEST_F(HostCopiesTest, ACopyOfAnotherStateOfTheFileIsNotTaken) {
   support::write_tiny_sd15(path_, other);
   EXPECT_NE(source->read(path_, found, at::kFloat, at::kCPU).value()->content_hash(), before);
   EXPECT_EQ(copies_->copies.size(), 2u);
+}
+
+TEST_F(HostCopiesTest, TheVaeOfAFolderIsTheOneOfTheFileAndItsCopyIsOfOneStateOfAllItsFiles) {
+  support::TinySd15Options options;
+  options.with_text = false;
+  const std::string folder = dir_.file("folder");
+  support::write_diffusers_folder(folder, options);
+  const auto source = make_file_source(copies_);
+  const auto vae_of_folder = [&] {
+    const auto found = source->inspect(folder).value();
+    const auto vae = std::ranges::find(found, Slot::kVae, [](const FoundComponent& component) {
+      return component.detected.info.slot;
+    });
+    return source->read(folder, *vae, at::kFloat, at::kCPU).value()->content_hash();
+  };
+  const std::string hash = vae_of_folder();
+  EXPECT_EQ(hash, source->read(path_, vae(*source), at::kFloat, at::kCPU).value()->content_hash());
+  EXPECT_EQ(vae_of_folder(), hash);
+  EXPECT_EQ(copies_->copies.size(), 2u) << "one of the file, one of the folder";
+  options.unet_salt = "another";
+  support::write_diffusers_folder(folder, options);
+  EXPECT_EQ(vae_of_folder(), hash);
+  EXPECT_EQ(copies_->copies.size(), 3u) << "any file of the folder makes another state of it";
 }
 
 TEST_F(HostCopiesTest, WithoutACopyAndWithoutTheFileTheErrorNamesTheFile) {

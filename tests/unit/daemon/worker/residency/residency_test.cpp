@@ -1,6 +1,7 @@
 #include "daemon/worker/residency/residency.h"
 
 #include <atomic>
+#include <filesystem>
 #include <future>
 
 #include <gmock/gmock.h>
@@ -112,6 +113,22 @@ TEST_F(ResidencyTest, AChangedFileIsAnotherModelAndTheOldOneGoes) {
   EXPECT_EQ(after->info.content_hash, "after it changed");
   EXPECT_EQ(before->info.content_hash, "before");  // who holds it keeps it
   EXPECT_THAT(residency_->loaded(), SizeIs(1));
+}
+
+TEST_F(ResidencyTest, AModelOfShardsIsLookedAtAgainWhenOneOfThemChanges) {
+  open();
+  dir_.write("x-1.safetensors", "one");
+  const std::string index =
+      dir_.write("x.safetensors.index.json", R"({"weight_map": {"a": "x-1.safetensors"}})");
+  const ModelHandle before = get(index);
+  EXPECT_EQ(get(index), before);
+  EXPECT_EQ(calls_->inspected[index], 1);
+  dir_.write("x-1.safetensors", "longer than one");
+  get(index);
+  EXPECT_EQ(calls_->inspected[index], 2);
+  EXPECT_EQ(calls_->read[index], 2);
+  std::filesystem::remove(dir_.file("x-1.safetensors"));
+  EXPECT_THAT(ask(index).get().status().message(), HasSubstr("its shard 'x-1.safetensors'"));
 }
 
 TEST_F(ResidencyTest, AFileThatChangesWhileItIsReadIsReadAgain) {
