@@ -3,6 +3,7 @@
 
 #include "client/cli/command.h"
 #include "client/cli/generate_request.h"
+#include "client/cli/lora_text.h"
 #include "client/cli/metadata.h"
 #include "client/cli/picture_files.h"
 #include "client/cli/progress_line.h"
@@ -27,6 +28,8 @@ constexpr const char* kExamples = R"(Examples:
   luna generate --prompt "a pier" --unet sdxl-unet.safetensors --clip-l clip_l.safetensors \
       --clip-g clip_g.safetensors --vae sdxl-vae.safetensors
       From files of one component each.
+  luna generate --prompt "a cat" --batch 200 --lora ink.safetensors:0.2..1.1 --lora glow.safetensors:0..0.8
+      200 pictures, each with strengths of its own; every picture's metadata repeats it alone.
   luna generate --from fox.png --steps 40
       The request in the picture's metadata again, with 40 steps.)";
 
@@ -67,7 +70,14 @@ class GenerateCommand {
       if (progress.stage == GenerateStage::kEncode) console_.on_cancellable();
       line.show(progress);
     };
-    Result<GenerateResult> result = client->generate(request, on_progress, console_.stop);
+    const std::size_t count = request.batch_index ? 1 : static_cast<std::size_t>(request.batch);
+    const bool chosen = !flags_.output.empty();
+    files_ = picture_names(chosen ? flags_.output : free_output("", count), count);
+    drawn_ = !request.picture_loras.empty();
+    prompt_ = request.prompt;
+    Result<GenerateResult> result =
+        client->generate(request, on_progress, console_.stop, Deadline(), Priority::kNormal,
+                         [this](const GeneratedPicture& picture) { return save(picture); });
     line.finish();
     if (!result.ok()) return result.status();
     return deliver(*result);
@@ -107,14 +117,13 @@ class GenerateCommand {
   Status deliver(const GenerateResult& result) {
     for (const std::string& warning : result.warnings)
       *console_.err << "warning: " << warning << '\n';
-    LUNA_ASSIGN_OR_RETURN(const std::vector<std::string> files, save_pictures(result));
     if (!flags_.save_latents.empty()) {
       LUNA_RETURN_IF_ERROR(save_latents(flags_.save_latents, result.latents));
     }
     if (flags_.common.json) {
-      print_json(console_, summary(result, files));
+      print_json(console_, summary(result));
     } else {
-      for (const std::string& file : files) *console_.out << file << '\n';
+      for (const std::string& file : files_) *console_.out << file << '\n';
       *console_.err << fmt::format(
           "seed {}, {} x {}, {:.2f} s\n", *settings_.seed, result.width, result.height,
           result.seconds_encoding + result.seconds_sampling + result.seconds_decoding);
@@ -122,34 +131,38 @@ class GenerateCommand {
     return {};
   }
 
-  Result<std::vector<std::string>> save_pictures(const GenerateResult& result) {
-    const std::size_t count = result.pictures.size();
-    const bool chosen = !flags_.output.empty();
-    std::vector<std::string> files =
-        picture_names(chosen ? flags_.output : free_output("", count), count);
-    for (std::size_t i = 0; i < count; ++i) {
-      Settings settings = settings_;
-      if (*settings.batch > 1) settings.batch_index = result.batch_index[i];
-      LUNA_ASSIGN_OR_RETURN(
-          const std::string bytes,
-          encode_png(result.pictures[i], picture_texts(settings, result.width, result.height)));
-      Status status =
-          write_whole_file(files[i], bytes, chosen ? Existing::kReplace : Existing::kRefuse);
-      // Another command took the default name in the meantime.
-      for (int again = 0; again < 100 && status.code() == StatusCode::kAlreadyExists; ++again) {
-        files[i] = free_output("", 1);
-        status = write_whole_file(files[i], bytes, Existing::kRefuse);
-      }
-      LUNA_RETURN_IF_ERROR(status);
+  /// Writes the next picture, as it comes.
+  Status save(const GeneratedPicture& picture) {
+    Settings settings = settings_;
+    if (*settings.batch > 1) settings.batch_index = picture.batch_index;
+    if (drawn_) {
+      settings.prompt = prompt_;
+      settings.loras.emplace();
+      for (const LoraRef& lora : picture.loras) settings.loras->push_back(lora_in_text(lora));
     }
-    return files;
+    const int width = picture.image.width, height = picture.image.height;
+    LUNA_ASSIGN_OR_RETURN(const std::string bytes,
+                          encode_png(picture.image, picture_texts(settings, width, height)));
+    std::string& file = files_[saved_.size()];
+    const bool chosen = !flags_.output.empty();
+    Status status = write_whole_file(file, bytes, chosen ? Existing::kReplace : Existing::kRefuse);
+    // Another command took the default name in the meantime.
+    for (int again = 0; again < 100 && status.code() == StatusCode::kAlreadyExists; ++again) {
+      file = free_output("", 1);
+      status = write_whole_file(file, bytes, Existing::kRefuse);
+    }
+    LUNA_RETURN_IF_ERROR(status);
+    nlohmann::json entry = {{"file", file}, {"batch_index", picture.batch_index}};
+    for (const LoraRef& lora : picture.loras) entry["loras"].push_back(lora_in_text(lora));
+    saved_.push_back(std::move(entry));
+    return {};
   }
 
-  nlohmann::json summary(const GenerateResult& result,
-                         const std::vector<std::string>& files) const {
-    nlohmann::json pictures = nlohmann::json::array();
-    for (std::size_t i = 0; i < files.size(); ++i) {
-      pictures.push_back({{"file", files[i]}, {"batch_index", result.batch_index[i]}});
+  nlohmann::json summary(const GenerateResult& result) const {
+    nlohmann::json pictures = saved_;
+    for (std::size_t i = 0; i < result.loras.size() && i < pictures.size(); ++i) {
+      pictures[i]["lora_application"] = lora_application_name(result.loras[i].application);
+      if (!result.loras[i].reason.empty()) pictures[i]["reason"] = result.loras[i].reason;
     }
     nlohmann::json object = {{"pictures", pictures},
                              {"seed", *settings_.seed},
@@ -170,6 +183,10 @@ class GenerateCommand {
   const Console& console_;
   const GenerateFlags& flags_;
   Settings settings_;
+  std::vector<std::string> files_;  ///< one a picture
+  std::vector<nlohmann::json> saved_;
+  bool drawn_ = false;  ///< every picture has strengths of its own
+  std::string prompt_;  ///< without tags
 };
 
 void add_model_flags(CLI::App* command, Settings* said) {
@@ -199,9 +216,19 @@ void add_model_flags(CLI::App* command, Settings* said) {
   command
       ->add_option_function<std::vector<std::string>>(
           "--lora", [said](const std::vector<std::string>& loras) { said->loras = loras; },
-          "FILE[:MODEL[:CLIP]]: an adapter below loras/ (or by path) and its strengths, 1 unless "
-          "said; repeatable, and <lora:NAME:0.8> in a prompt does the same")
+          "FILE[:MODEL[:CLIP]][@BLOCK=FACTOR,...]: an adapter below loras/ (or by path) and its "
+          "strengths, 1 unless said; 0.2..0.9 draws one for each picture, 0.1,0.5 gives one to "
+          "each; repeatable, and <lora:NAME:0.8> in a prompt does the same")
       ->allow_extra_args(false)
+      ->group("Models");
+  command
+      ->add_option("--lora-seed", said->lora_seed,
+                   "What --lora draws strengths from (default: --seed)")
+      ->group("Models");
+  command
+      ->add_option("--lora-application", said->lora_application,
+                   "auto (default), merged (weights of its own for each set) or row-wise (any sets "
+                   "share forwards)")
       ->group("Models");
   command->add_option("--clip-precision", said->clip_precision, "Of the text encoder alone")
       ->group("Models");

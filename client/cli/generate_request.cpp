@@ -1,5 +1,6 @@
 #include "client/cli/generate_request.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "client/cli/lora_text.h"
@@ -52,14 +53,25 @@ std::string model_file(const std::string& named, bool local) {
 Result<GenerateRequest> generate_request(const Settings& settings, bool local) {
   GenerateRequest request;
   request.models = requested_models(settings, local);
-  for (const std::string& text : settings.loras.value_or(std::vector<std::string>())) {
-    LUNA_ASSIGN_OR_RETURN(LoraRef lora, lora_from_text(text));
-    lora.path = model_file(lora.path, local);
-    request.loras.push_back(std::move(lora));
-  }
   LUNA_ASSIGN_OR_RETURN(PromptWithLoras prompt, take_lora_tags(settings.prompt.value_or("")));
   request.prompt = std::move(prompt.prompt);
-  request.loras.insert(request.loras.end(), prompt.loras.begin(), prompt.loras.end());
+  std::vector<LoraDraw> loras;
+  for (const std::string& text : settings.loras.value_or(std::vector<std::string>())) {
+    LUNA_ASSIGN_OR_RETURN(LoraDraw lora, lora_from_text(text));
+    lora.path = model_file(lora.path, local);
+    loras.push_back(std::move(lora));
+  }
+  loras.insert(loras.end(), prompt.loras.begin(), prompt.loras.end());
+  LUNA_ASSIGN_OR_RETURN(auto sets,
+                        draw_loras(loras, settings.lora_seed.value_or(settings.seed.value_or(0)),
+                                   settings.batch.value_or(1)));
+  if (std::ranges::any_of(loras, &LoraDraw::differs_by_picture)) {
+    request.picture_loras = std::move(sets);
+  } else {
+    request.loras = std::move(sets.front());
+  }
+  request.lora_application = lora_application_from_name(settings.lora_application.value_or("auto"))
+                                 .value_or(LoraApplication::kAuto);
   request.negative = settings.negative.value_or("");
   request.width = settings.width;
   request.height = settings.height;

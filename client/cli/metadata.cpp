@@ -73,29 +73,37 @@ std::string number(double value) { return fmt::format("{}", value); }
 
 constexpr std::size_t kFirstLoraNode = 20;
 
-/// The prompt without tags, and the adapters of the flags and of the tags.
-PromptWithLoras adapters_of(const Settings& settings) {
-  PromptWithLoras all;
-  for (const std::string& text : settings.loras.value_or(std::vector<std::string>())) {
-    if (auto lora = lora_from_text(text); lora.ok()) all.loras.push_back(*lora);
+/// Of one picture, for which nothing is left to draw.
+std::vector<LoraRef> settled(const std::vector<LoraDraw>& loras) {
+  auto sets = draw_loras(loras, 0, 1);
+  return sets.ok() ? std::move(sets->front()) : std::vector<LoraRef>();
+}
+
+std::vector<LoraRef> loras_of(const std::vector<std::string>& texts) {
+  std::vector<LoraDraw> loras;
+  for (const std::string& text : texts) {
+    if (auto lora = lora_from_text(text); lora.ok()) loras.push_back(*std::move(lora));
   }
+  return settled(loras);
+}
+
+/// The prompt without tags, and the adapters of the flags and of the tags.
+std::pair<std::string, std::vector<LoraRef>> adapters_of(const Settings& settings) {
+  std::vector<LoraRef> loras = loras_of(settings.loras.value_or(std::vector<std::string>()));
   auto tagged = take_lora_tags(settings.prompt.value_or(""));
-  if (!tagged.ok()) return {settings.prompt.value_or(""), all.loras};
-  all.prompt = std::move(tagged->prompt);
-  all.loras.insert(all.loras.end(), tagged->loras.begin(), tagged->loras.end());
-  return all;
+  if (!tagged.ok()) return {settings.prompt.value_or(""), loras};
+  for (LoraRef& lora : settled(tagged->loras)) loras.push_back(std::move(lora));
+  return {std::move(tagged->prompt), std::move(loras)};
 }
 
 /// As they stand in prompts elsewhere.
 std::string tags_of(const std::vector<std::string>& texts) {
   std::string tags;
-  for (const std::string& text : texts) {
-    const auto lora = lora_from_text(text);
-    if (!lora.ok()) continue;
-    const std::string name = fs::path(lora->path).stem().string();
-    tags += lora->clip_strength == lora->model_strength
-                ? fmt::format(" <lora:{}:{}>", name, lora->model_strength)
-                : fmt::format(" <lora:{}:{}:{}>", name, lora->model_strength, lora->clip_strength);
+  for (const LoraRef& lora : loras_of(texts)) {
+    const std::string name = fs::path(lora.path).stem().string();
+    tags += lora.clip_strength == lora.model_strength
+                ? fmt::format(" <lora:{}:{}>", name, lora.model_strength)
+                : fmt::format(" <lora:{}:{}:{}>", name, lora.model_strength, lora.clip_strength);
   }
   return tags;
 }

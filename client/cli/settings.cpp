@@ -100,6 +100,11 @@ Status check(const Settings& settings) {
   for (const std::string& lora : settings.loras.value_or(std::vector<std::string>())) {
     LUNA_RETURN_IF_ERROR(lora_from_text(lora).status());
   }
+  if (settings.lora_application && !lora_application_from_name(*settings.lora_application)) {
+    return error(StatusCode::kInvalidArgument,
+                 "--lora-application '{}': expected auto, merged or row-wise",
+                 *settings.lora_application);
+  }
   if (settings.mask && !settings.image) {
     return error(StatusCode::kInvalidArgument,
                  "--mask needs --image, the picture that it belongs to");

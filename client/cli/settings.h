@@ -23,7 +23,9 @@ struct Settings {
   std::optional<double> denoise;
   std::optional<int> batch, batch_index, clip_skip;
   std::optional<std::string> image, mask;
-  std::optional<std::vector<std::string>> loras;  ///< "FILE[:MODEL[:CLIP]]"
+  std::optional<std::vector<std::string>> loras;  ///< as lora_from_text() takes them
+  std::optional<std::uint64_t> lora_seed;
+  std::optional<std::string> lora_application;
   std::optional<std::string> precision, clip_precision, vae_precision;
 
   bool operator==(const Settings&) const = default;
@@ -51,6 +53,8 @@ void for_each_setting(SettingsRef& settings, Visit visit) {
   visit("batch_index", settings.batch_index);
   visit("clip_skip", settings.clip_skip);
   visit("loras", settings.loras);
+  visit("lora_seed", settings.lora_seed);
+  visit("lora_application", settings.lora_application);
   visit("image", settings.image);
   visit("mask", settings.mask);
   visit("precision", settings.precision);

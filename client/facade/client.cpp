@@ -52,11 +52,13 @@ Call<SampleReply> Client::sample(const CallOptions& options, SampleRequest reque
 
 Result<GenerateResult> Client::generate(const GenerateRequest& request,
                                         const OnGenerateProgress& on_progress, std::stop_token stop,
-                                        Deadline deadline, Priority priority) {
+                                        Deadline deadline, Priority priority,
+                                        OnPicture on_picture) {
   GenerateContext context;
   context.inference = inference_.get();
   context.admin = admin_.get();
   context.on_progress = on_progress;
+  context.on_picture = std::move(on_picture);
   context.stop = std::move(stop);
   context.deadline = deadline;
   context.priority = priority;

@@ -17,6 +17,9 @@ namespace {
 
 constexpr int kMaxBatch = 1024;
 constexpr std::size_t kDecodesInFlight = 8;
+/// Pictures of a sample call. As many rows as a worker's forward takes by default: more in a call
+/// would not be faster, and the first pictures would come later.
+constexpr std::size_t kRowsPerCall = 16;
 /// Registrations renew with every use; this outlives a long pause between two commands.
 constexpr std::uint32_t kWorkflowTtlSeconds = 3600;
 
@@ -39,6 +42,12 @@ Status check_request(const GenerateRequest& request) {
   if (request.batch_index && (*request.batch_index < 0 || *request.batch_index >= request.batch)) {
     return error(StatusCode::kInvalidArgument, "picture {} of a batch of {}: expected 0 to {}",
                  *request.batch_index, request.batch, request.batch - 1);
+  }
+  if (!request.picture_loras.empty() &&
+      request.picture_loras.size() != static_cast<std::size_t>(request.batch)) {
+    return error(StatusCode::kInvalidArgument,
+                 "expected a set of loras for each of {} pictures, found {}", request.batch,
+                 request.picture_loras.size());
   }
   if (request.clip_skip < 0) {
     return error(StatusCode::kInvalidArgument, "clip skip {}: expected 0 (default) or more",
@@ -69,6 +78,7 @@ class Generation {
     }
     progress_.pictures_wanted = static_cast<int>(result_.batch_index.size());
     progress_.steps = request.run.steps;
+    calls_ = (result_.batch_index.size() + kRowsPerCall - 1) / kRowsPerCall;
   }
 
   Result<GenerateResult> run() {
@@ -79,22 +89,57 @@ class Generation {
     result_.width = size.width;
     result_.height = size.height;
 
-    Stopwatch watch;
-    report(GenerateStage::kEncode);
-    LUNA_RETURN_IF_ERROR(encode(geometry, size));
-    result_.seconds_encoding = watch.lap();
-    report(GenerateStage::kSample);
-    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample(size));
-    LUNA_RETURN_IF_ERROR(take_latents(sampled).with_context("sampling"));
-    result_.seconds_sampling = watch.lap();
-    report(GenerateStage::kDecode);
-    LUNA_RETURN_IF_ERROR(decode(sampled).with_context("decoding"));
-    result_.seconds_decoding = watch.lap();
+    start_ = TensorRef{
+        {DType::kF32,
+         {geometry.channels, size.height / geometry.factor, size.width / geometry.factor}},
+        {}};
+    for (; call_ < calls_; ++call_) {
+      const std::size_t first = call_ * kRowsPerCall;
+      LUNA_RETURN_IF_ERROR(make(
+          {result_.batch_index.begin() + static_cast<std::ptrdiff_t>(first),
+           result_.batch_index.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                             first + kRowsPerCall, result_.batch_index.size()))},
+          size));
+    }
+    join_latents();
+    const bool none = std::ranges::all_of(
+        result_.loras, [](const AppliedLoras& applied) { return applied == AppliedLoras(); });
+    if (none) result_.loras.clear();
     report(GenerateStage::kDone);
     return std::move(result_);
   }
 
  private:
+  /// The pictures of one sample call.
+  Status make(const std::vector<int>& pictures, PictureSize size) {
+    Stopwatch watch;
+    report(GenerateStage::kEncode);
+    LUNA_RETURN_IF_ERROR(encode(pictures, size));
+    result_.seconds_encoding += watch.lap();
+    report(GenerateStage::kSample);
+    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample(pictures, size));
+    LUNA_RETURN_IF_ERROR(take_latents(sampled, pictures.size()).with_context("sampling"));
+    result_.seconds_sampling += watch.lap();
+    report(GenerateStage::kDecode);
+    LUNA_RETURN_IF_ERROR(decode(sampled, pictures).with_context("decoding"));
+    result_.seconds_decoding += watch.lap();
+    return {};
+  }
+
+  const std::vector<LoraRef>& loras_of(int picture) const {
+    return request_.picture_loras.empty()
+               ? request_.loras
+               : request_.picture_loras[static_cast<std::size_t>(picture)];
+  }
+
+  /// What of a picture's set concerns the text encoders.
+  std::vector<LoraRef> text_loras_of(int picture) const {
+    std::vector<LoraRef> loras = loras_of(picture);
+    std::erase_if(loras, [](const LoraRef& lora) { return lora.clip_strength == 0; });
+    for (LoraRef& lora : loras) lora.model_strength = 0;
+    return loras;
+  }
+
   void report(GenerateStage stage) {
     const std::lock_guard lock(progress_mutex_);
     progress_.stage = stage;
@@ -131,55 +176,78 @@ class Generation {
                  slots_in_words(empty));
   }
 
-  Call<EncodeTextReply> start_text(const std::string& text) {
+  Call<EncodeTextReply> start_text(const std::string& text, const std::vector<LoraRef>& loras) {
     EncodeTextRequest request;
     request.text = text;
     request.clip_skip = request_.clip_skip;
-    request.loras = request_.loras;
+    request.loras = loras;
     return Call<EncodeTextReply>::start([&](Done<EncodeTextReply> done) {
       return context_.inference->encode_text(options_, std::move(request), std::move(done));
     });
   }
 
-  Status take_text(Call<EncodeTextReply>* call, std::string_view name) {
+  Result<ConditioningEntry> take_text(Call<EncodeTextReply>* call, std::string_view name) {
     Result<EncodeTextReply> reply = call->get(context_.stop);
     if (!reply.ok())
       return reply.status().with_context(fmt::format("encoding the {} prompt", name));
     ConditioningEntry entry;
     entry.cross_attn = std::move(reply->cross_attn);
     entry.pooled = std::move(reply->pooled);
-    conditioning_[std::string(name)] = {std::move(entry)};
-    for (std::string& warning : reply->warnings) {
-      if (std::ranges::find(result_.warnings, warning) == result_.warnings.end()) {
-        result_.warnings.push_back(std::move(warning));
-      }
-    }
-    return {};
+    add_warnings(std::move(reply->warnings));
+    return entry;
   }
 
-  /// Both prompts and the starting picture at once; a failure cancels what has not ended.
-  Status encode(const LatentGeometry& geometry, PictureSize size) {
+  void add_warnings(std::vector<std::string> warnings) {
+    for (std::string& warning : warnings) {
+      if (std::ranges::find(result_.warnings, warning) == result_.warnings.end())
+        result_.warnings.push_back(std::move(warning));
+    }
+  }
+
+  ConditioningSets* conditioning_of(const std::vector<LoraRef>& text_loras) {
+    const auto known = std::ranges::find(
+        encoded_, text_loras, [](const Encoded& encoded) -> const auto& { return encoded.loras; });
+    return known == encoded_.end() ? nullptr : &known->conditioning;
+  }
+
+  /// Both prompts, for each set of text encoder LoRAs that is new, and the starting picture at
+  /// once; a failure cancels what has not ended.
+  Status encode(const std::vector<int>& pictures, PictureSize size) {
     LUNA_RETURN_IF_ERROR(stopped());
-    start_ = TensorRef{
-        {DType::kF32,
-         {geometry.channels, size.height / geometry.factor, size.width / geometry.factor}},
-        {}};
-    Call<EncodeTextReply> positive = start_text(request_.prompt);
-    std::optional<Call<EncodeTextReply>> negative;
-    if (request_.negative != request_.prompt) negative.emplace(start_text(request_.negative));
+    struct Texts {
+      std::vector<LoraRef> loras;
+      Call<EncodeTextReply> positive;
+      std::optional<Call<EncodeTextReply>> negative;
+    };
+    std::vector<Texts> running;
+    for (const int picture : pictures) {
+      std::vector<LoraRef> loras = text_loras_of(picture);
+      const bool begun =
+          std::ranges::any_of(running, [&](const Texts& texts) { return texts.loras == loras; });
+      if (begun || conditioning_of(loras)) continue;
+      Texts texts{loras, start_text(request_.prompt, loras), {}};
+      if (request_.negative != request_.prompt)
+        texts.negative.emplace(start_text(request_.negative, loras));
+      running.push_back(std::move(texts));
+    }
     std::optional<Call<VaeEncodeReply>> picture;
-    if (request_.image) {
+    if (request_.image && call_ == 0) {
       VaeEncodeRequest request;
       request.pixels = start_pixels(request_, size);
       picture.emplace(Call<VaeEncodeReply>::start([&](Done<VaeEncodeReply> done) {
         return context_.inference->vae_encode(options_, std::move(request), std::move(done));
       }));
     }
-    LUNA_RETURN_IF_ERROR(take_text(&positive, "positive"));
-    if (negative) {
-      LUNA_RETURN_IF_ERROR(take_text(&*negative, "negative"));
-    } else {
-      conditioning_["negative"] = conditioning_["positive"];
+    for (Texts& texts : running) {
+      ConditioningSets sets;
+      LUNA_ASSIGN_OR_RETURN(ConditioningEntry positive, take_text(&texts.positive, "positive"));
+      sets["positive"] = {std::move(positive)};
+      sets["negative"] = sets["positive"];
+      if (texts.negative) {
+        LUNA_ASSIGN_OR_RETURN(ConditioningEntry negative, take_text(&*texts.negative, "negative"));
+        sets["negative"] = {std::move(negative)};
+      }
+      encoded_.push_back({std::move(texts.loras), std::move(sets)});
     }
     if (!picture) return {};
     Result<VaeEncodeReply> reply = picture->get(context_.stop);
@@ -198,26 +266,27 @@ class Generation {
     return {};
   }
 
-  Result<SampleReply> sample(PictureSize size) {
+  Result<SampleReply> sample(const std::vector<int>& pictures, PictureSize size) {
     LUNA_RETURN_IF_ERROR(stopped());
     SampleRequest request;
     request.run = request_.run;
     request.previews = request_.previews;
+    request.lora_application = request_.lora_application;
     std::optional<TensorRef> mask;
     if (request_.mask) mask = noise_mask(request_, size);
-    for (const int index : result_.batch_index) {
+    for (const int index : pictures) {
       SampleRow row;
       row.latent = start_;
       row.noise_mask = mask;
       row.noise.seed = request_.seed;
       row.noise.batch_size = static_cast<std::uint32_t>(request_.batch);
       row.noise.batch_index = static_cast<std::uint32_t>(index);
-      row.conditioning = conditioning_;
+      row.conditioning = *conditioning_of(text_loras_of(index));
       row.guidance.cfg = request_.cfg;
-      row.loras = request_.loras;
+      row.loras = loras_of(index);
       request.rows.push_back(std::move(row));
     }
-    clock_.emplace(std::chrono::steady_clock::now());
+    if (!clock_) clock_.emplace(std::chrono::steady_clock::now());
     auto call = Call<SampleReply>::start([&](Done<SampleReply> done) {
       return context_.inference->sample(
           options_, std::move(request), [this](const SampleProgress& step) { on_step(step); },
@@ -230,9 +299,10 @@ class Generation {
 
   void on_step(const SampleProgress& step) {
     const std::lock_guard lock(progress_mutex_);
-    clock_->step_finished(step.step, std::chrono::steady_clock::now());
-    progress_.step = step.step;
-    if (step.steps > 0) progress_.steps = step.steps;
+    const int steps = step.steps > 0 ? step.steps : request_.run.steps;
+    progress_.step = static_cast<int>(call_) * steps + step.step;
+    progress_.steps = static_cast<int>(calls_) * steps;
+    clock_->step_finished(progress_.step, std::chrono::steady_clock::now());
     progress_.rows_in_batch = step.rows_in_batch;
     progress_.preview = step.preview;
     progress_.seconds_per_step = clock_->seconds_per_step();
@@ -240,26 +310,33 @@ class Generation {
     if (context_.on_progress) context_.on_progress(progress_);
   }
 
-  /// Puts the rows' latents one behind the other.
-  Status take_latents(const SampleReply& sampled) {
-    if (sampled.latents.size() != result_.batch_index.size()) {
-      return error(StatusCode::kInternal, "{} latents were asked for, the server sent {}",
-                   result_.batch_index.size(), sampled.latents.size());
+  Status take_latents(const SampleReply& sampled, std::size_t wanted) {
+    if (sampled.latents.size() != wanted) {
+      return error(StatusCode::kInternal, "{} latents were asked for, the server sent {}", wanted,
+                   sampled.latents.size());
     }
-    std::vector<float> all;
     for (const TensorRef& latent : sampled.latents) {
-      if (latent.spec != sampled.latents.front().spec || latent.spec.shape.size() != 3) {
+      if (latents_.empty()) latent_spec_ = latent.spec;
+      if (latent.spec != latent_spec_ || latent.spec.shape.size() != 3) {
         return error(StatusCode::kInternal, "expected equal latents [C,h,w], the server sent {}",
                      latent.spec.to_string());
       }
       LUNA_ASSIGN_OR_RETURN(const std::vector<float> values, floats_of(latent));
-      all.insert(all.end(), values.begin(), values.end());
+      latents_.insert(latents_.end(), values.begin(), values.end());
     }
-    std::vector<std::int64_t> shape = sampled.latents.front().spec.shape;
-    shape.insert(shape.begin(), static_cast<std::int64_t>(sampled.latents.size()));
-    result_.latents = tensor_of(std::move(shape), all);
-    result_.evaluations = sampled.evaluations;
+    result_.evaluations += sampled.evaluations;
+    result_.loras.insert(result_.loras.end(), sampled.loras.begin(), sampled.loras.end());
+    // A call without any says nothing of its rows.
+    if (sampled.loras.empty()) result_.loras.resize(result_.loras.size() + wanted);
+    add_warnings(sampled.warnings);
     return {};
+  }
+
+  /// Puts the rows' latents one behind the other.
+  void join_latents() {
+    std::vector<std::int64_t> shape = latent_spec_.shape;
+    shape.insert(shape.begin(), static_cast<std::int64_t>(result_.batch_index.size()));
+    result_.latents = tensor_of(std::move(shape), latents_);
   }
 
   Call<VaeDecodeReply> start_decode(TensorRef latent) {
@@ -273,27 +350,27 @@ class Generation {
   }
 
   /// A few rows at a time, so that a large batch does not fill the server's queue.
-  Status decode(const SampleReply& sampled) {
+  Status decode(const SampleReply& sampled, const std::vector<int>& pictures) {
     std::deque<Call<VaeDecodeReply>> running;
     std::size_t started = 0;
-    while (result_.pictures.size() < sampled.latents.size()) {
+    for (const int picture : pictures) {
       LUNA_RETURN_IF_ERROR(stopped());
       while (started < sampled.latents.size() && running.size() < kDecodesInFlight) {
         running.push_back(start_decode(sampled.latents[started++]));
       }
       LUNA_ASSIGN_OR_RETURN(const VaeDecodeReply reply, running.front().get(context_.stop));
       running.pop_front();
-      LUNA_RETURN_IF_ERROR(take_picture(reply.pixels));
+      LUNA_RETURN_IF_ERROR(take_picture(reply.pixels, picture));
       {
         const std::lock_guard lock(progress_mutex_);
-        progress_.pictures = static_cast<int>(result_.pictures.size());
+        ++progress_.pictures;
       }
       report(GenerateStage::kDecode);
     }
     return {};
   }
 
-  Status take_picture(const TensorRef& pixels) {
+  Status take_picture(const TensorRef& pixels, int picture) {
     const auto& shape = pixels.spec.shape;
     const BytesPtr bytes = pixels.host_bytes();
     if (pixels.spec.dtype != DType::kU8 || shape.size() != 4 || shape[0] != 1 || shape[3] != 3 ||
@@ -305,6 +382,8 @@ class Generation {
     Image image(static_cast<int>(shape[2]), static_cast<int>(shape[1]), 3);
     LUNA_RETURN_IF_ERROR(image.validate());
     std::memcpy(image.pixels.data(), bytes->view().data(), image.pixels.size());
+    if (context_.on_picture)
+      return context_.on_picture({std::move(image), picture, loras_of(picture)});
     result_.pictures.push_back(std::move(image));
     return {};
   }
@@ -312,7 +391,14 @@ class Generation {
   const GenerateContext& context_;
   const GenerateRequest& request_;
   CallOptions options_;
-  ConditioningSets conditioning_;
+  struct Encoded {
+    std::vector<LoraRef> loras;  ///< as text_loras_of() gives them
+    ConditioningSets conditioning;
+  };
+  std::vector<Encoded> encoded_;
+  std::size_t call_ = 0, calls_ = 1;  ///< of sampling: the one under way, and all
+  TensorSpec latent_spec_;
+  std::vector<float> latents_;  ///< of all pictures so far
   TensorRef start_;
   std::optional<StepClock> clock_;
   std::mutex progress_mutex_;

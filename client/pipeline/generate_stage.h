@@ -13,13 +13,15 @@ struct GenerateContext {
   InferenceService* inference = nullptr;
   AdminService* admin = nullptr;  ///< used only when the request names no workflow
   OnGenerateProgress on_progress;
+  OnPicture on_picture;  ///< empty: the result has the pictures
   std::stop_token stop;
   Deadline deadline;
   Priority priority = Priority::kNormal;
 };
 
-/// Registers the models, encodes both prompts (equal ones once) and the starting picture at the
-/// same time, samples all rows in one call, decodes each. Blocks; tensors between the stages travel
+/// Registers the models, encodes both prompts (equal ones once, and once for each set of text
+/// encoder LoRAs) and the starting picture at the same time, samples the rows, 16 in a call, and
+/// decodes each before the next 16 begin. Blocks; tensors between the stages travel
 /// by value, so a worker that dies costs a re-run and not the result. CANCELLED when `stop` was
 /// requested.
 Result<GenerateResult> run_generate(const GenerateContext& context, const GenerateRequest& request);

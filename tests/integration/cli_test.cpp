@@ -1,6 +1,8 @@
 // The luna command as a person or a script uses it, against a real daemon.
+#include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -47,6 +49,14 @@ class CommandLine : public ::testing::Test {
     auto read = read_png(path);
     EXPECT_TRUE(read.ok()) << read.status().to_string();
     return read.ok() ? std::move(read->image) : Image();
+  }
+
+  static int largest_difference(const Image& a, const Image& b) {
+    EXPECT_EQ(a.pixels.size(), b.pixels.size());
+    int largest = 0;
+    for (std::size_t i = 0; i < std::min(a.pixels.size(), b.pixels.size()); ++i)
+      largest = std::max(largest, std::abs(int{a.pixels[i]} - int{b.pixels[i]}));
+    return largest;
   }
 
   /// The f32 values behind the header of a latents file of one tensor.
@@ -216,6 +226,34 @@ TEST_F(CommandLine, ALoraIsNamedByAFlagOrInThePromptAndStandsInThePicture) {
             "--lora", "style.safetensors:0", "--output", file("tag.png")});
   ASSERT_EQ(by_tag.status, 0) << by_tag.err;
   EXPECT_EQ(picture(file("tag.png")).pixels, by_flag);
+}
+
+TEST_F(CommandLine, ManyPicturesGetStrengthsOfTheirOwnAndEachRepeatsAlone) {
+  std::filesystem::create_directories(folder_->models() / "loras");
+  SafetensorsWriter writer;
+  const std::string layer = "lora_unet_mid_block_attentions_0_proj_in";
+  writer.add(layer + ".lora_up.weight", {64, 1}, std::vector<float>(64, 0.5F));
+  writer.add(layer + ".lora_down.weight", {1, 64}, uniform_values("down", 64));
+  writer.write(folder_->models() / "loras/drawn.safetensors");
+  const Ended made = generate({"--batch", "18", "--lora", "drawn.safetensors:0.2..0.9:0",
+                               "--lora-seed", "3", "--output", file("many.png"), "--json"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  const auto pictures = nlohmann::json::parse(made.out)["pictures"];
+  ASSERT_EQ(pictures.size(), 18u) << "in two calls";
+  std::set<std::string> different;
+  for (const auto& entry : pictures) {
+    different.insert(entry["loras"].at(0).get<std::string>());
+    EXPECT_EQ(entry["lora_application"], "row-wise");
+  }
+  EXPECT_EQ(different.size(), 18u);
+
+  for (const int index : {0, 17}) {
+    const std::string one = pictures[index]["file"];
+    const Ended again = luna({"generate", "--from", one, "--output", file("one.png"), "--json"});
+    ASSERT_EQ(again.status, 0) << again.err;
+    EXPECT_EQ(nlohmann::json::parse(again.out)["pictures"][0]["loras"], pictures[index]["loras"]);
+    EXPECT_LE(largest_difference(picture(file("one.png")), picture(one)), 1);
+  }
 }
 
 TEST_F(CommandLine, WithoutADaemonAPrivateOneIsStartedAndCanBeFound) {

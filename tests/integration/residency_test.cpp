@@ -18,8 +18,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-constexpr const char* kTwoWorkers =
-    "[[pool]]\nmin_workers = 2\ndevices = [\"cpu\"]\nthreads = 1\n";
+constexpr const char* kTwoWorkers = "[[pool]]\nmin_workers = 2\ndevices = [\"cpu\"]\nthreads = 1\n";
 
 class ResidencyOfADaemon : public ::testing::Test {
  protected:

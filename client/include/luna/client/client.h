@@ -66,11 +66,12 @@ class Client {
                            std::function<void(const SampleProgress&)> on_progress = {});
 
   /// Blocks until the pictures are there. `stop` cancels on the server; the outcome is CANCELLED
-  /// then. Errors name the stage ("sampling: ...").
+  /// then. Errors name the stage ("sampling: ..."). With `on_picture` the pictures go there, each
+  /// as soon as it is decoded, and the result has none.
   Result<GenerateResult> generate(const GenerateRequest& request,
                                   const OnGenerateProgress& on_progress = {},
                                   std::stop_token stop = {}, Deadline deadline = Deadline(),
-                                  Priority priority = Priority::kNormal);
+                                  Priority priority = Priority::kNormal, OnPicture on_picture = {});
 
   /// Workflows, models, tensors and status (blocking).
   AdminService& admin() { return *admin_; }

@@ -36,6 +36,9 @@ struct GenerateRequest {
   int clip_skip = 0;
   /// Adapters for model and text encoder, in this order; files named as below loras/.
   std::vector<LoraRef> loras;
+  /// Instead of `loras` a set for each picture of the batch (draw_loras() makes such).
+  std::vector<std::vector<LoraRef>> picture_loras;
+  LoraApplication lora_application = LoraApplication::kAuto;
   /// Starting picture. Without width and height its own size, cut to a multiple of 8 as ComfyUI's
   /// VAEEncode does; with them it is cut to their proportions and resized (Lanczos).
   std::optional<Image> image;
@@ -61,8 +64,18 @@ struct GenerateProgress {
 /// From any thread, one call at a time, never after generate() has returned.
 using OnGenerateProgress = std::function<void(const GenerateProgress&)>;
 
+/// A picture as soon as it is decoded.
+struct GeneratedPicture {
+  Image image;  ///< RGB
+  int batch_index = 0;
+  std::vector<LoraRef> loras;  ///< its own set
+};
+/// In the order of the batch, from the thread that called generate(). What is not ok ends the
+/// generation with it.
+using OnPicture = std::function<Status(GeneratedPicture)>;
+
 struct GenerateResult {
-  std::vector<Image> pictures;   ///< RGB
+  std::vector<Image> pictures;   ///< RGB; none when each was handed out as it came
   std::vector<int> batch_index;  ///< of each picture
   TensorRef latents;  ///< f32 [pictures, C, h, w], VAE scale (a ComfyUI LATENT after sampling)
   std::string workflow_id;
@@ -71,7 +84,8 @@ struct GenerateResult {
   std::vector<std::string> warnings;  ///< textual inversions that were not found, ...
   int width = 0;
   int height = 0;
-  std::uint64_t evaluations = 0;  ///< rows that the model evaluated
+  std::uint64_t evaluations = 0;    ///< rows that the model evaluated
+  std::vector<AppliedLoras> loras;  ///< one a picture; none when no picture has LoRAs
   double seconds_encoding = 0;
   double seconds_sampling = 0;
   double seconds_decoding = 0;
