@@ -21,7 +21,8 @@ constexpr const char* kExamples = R"(Examples:
   luna generate --checkpoint v1-5.safetensors --prompt "a (red:1.3) fox" --negative blurry \
       --width 640 --height 512 --steps 25 --cfg 6 --sampler dpmpp_2m --scheduler karras --seed 7 --output fox.png
   luna generate --prompt "the same in winter" --image fox.png --denoise 0.6 --output winter.png
-      Picture to picture; with --mask MASK.png only what is white in the mask is repainted.
+      Picture to picture; with --mask MASK.png only what is white in the mask is repainted,
+      by an inpainting model as ComfyUI's InpaintModelConditioning has it.
   luna generate --prompt "a cat" --batch 4 --output cat.png
       cat_0.png ... cat_3.png, from one draw of noise as in ComfyUI.
   luna generate --from fox.png --steps 40
@@ -128,7 +129,8 @@ class GenerateCommand {
       if (*settings.batch > 1) settings.batch_index = result.batch_index[i];
       LUNA_ASSIGN_OR_RETURN(
           const std::string bytes,
-          encode_png(result.pictures[i], picture_texts(settings, result.width, result.height)));
+          encode_png(result.pictures[i],
+                     picture_texts(settings, result.width, result.height, result.masked_picture)));
       Status status =
           write_whole_file(files[i], bytes, chosen ? Existing::kReplace : Existing::kRefuse);
       // Another command took the default name in the meantime.

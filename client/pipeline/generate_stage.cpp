@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "client/include/luna/client/call.h"
+#include "client/pipeline/masked_picture.h"
 #include "client/pipeline/picture_size.h"
 #include "client/pipeline/start_picture.h"
 #include "client/pipeline/step_clock.h"
@@ -83,7 +84,7 @@ class Generation {
     LUNA_RETURN_IF_ERROR(encode(geometry, size));
     result_.seconds_encoding = watch.lap();
     report(GenerateStage::kSample);
-    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample(size));
+    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample());
     LUNA_RETURN_IF_ERROR(take_latents(sampled).with_context("sampling"));
     result_.seconds_sampling = watch.lap();
     report(GenerateStage::kDecode);
@@ -110,7 +111,7 @@ class Generation {
     LUNA_RETURN_IF_ERROR(stopped());
     if (!request_.workflow_id.empty()) {
       result_.workflow_id = request_.workflow_id;
-      return {};
+      return request_.mask ? ask_for_masked_picture() : Status();
     }
     if (!request_.models.checkpoint && request_.models.slots.empty()) {
       return error(StatusCode::kInvalidArgument,
@@ -122,6 +123,16 @@ class Generation {
     options_.workflow_id = info.id;
     result_.workflow_id = info.id;
     result_.components = std::move(info.components);
+    result_.masked_picture = request_.mask && takes_masked_picture(result_.components);
+    return {};
+  }
+
+  /// What a registered workflow's model takes is not known yet.
+  Status ask_for_masked_picture() {
+    if (!context_.admin) return {};
+    LUNA_ASSIGN_OR_RETURN(const std::vector<WorkflowInfo> all, context_.admin->list_workflows());
+    const auto own = std::ranges::find(all, request_.workflow_id, &WorkflowInfo::id);
+    result_.masked_picture = own != all.end() && takes_masked_picture(own->components);
     return {};
   }
 
@@ -151,7 +162,15 @@ class Generation {
     return {};
   }
 
-  /// Both prompts and the starting picture at once; a failure cancels what has not ended.
+  Call<VaeEncodeReply> start_picture(TensorRef pixels) {
+    VaeEncodeRequest request;
+    request.pixels = std::move(pixels);
+    return Call<VaeEncodeReply>::start([&](Done<VaeEncodeReply> done) {
+      return context_.inference->vae_encode(options_, std::move(request), std::move(done));
+    });
+  }
+
+  /// Both prompts and the starting pictures at once; a failure cancels what has not ended.
   Status encode(const LatentGeometry& geometry, PictureSize size) {
     LUNA_RETURN_IF_ERROR(stopped());
     start_ = TensorRef{
@@ -161,13 +180,13 @@ class Generation {
     Call<EncodeTextReply> positive = start_text(request_.prompt);
     std::optional<Call<EncodeTextReply>> negative;
     if (request_.negative != request_.prompt) negative.emplace(start_text(request_.negative));
-    std::optional<Call<VaeEncodeReply>> picture;
-    if (request_.image) {
-      VaeEncodeRequest request;
-      request.pixels = start_pixels(request_, size);
-      picture.emplace(Call<VaeEncodeReply>::start([&](Done<VaeEncodeReply> done) {
-        return context_.inference->vae_encode(options_, std::move(request), std::move(done));
-      }));
+    std::optional<Call<VaeEncodeReply>> picture, masked;
+    if (request_.image) picture.emplace(start_picture(start_pixels(request_, size)));
+    if (request_.mask) mask_ = noise_mask(request_, size);
+    if (result_.masked_picture) {
+      MaskedPicture without = masked_picture(request_, size);
+      masked.emplace(start_picture(std::move(without.pixels)));
+      mask_ = std::move(without.mask);
     }
     LUNA_RETURN_IF_ERROR(take_text(&positive, "positive"));
     if (negative) {
@@ -175,34 +194,41 @@ class Generation {
     } else {
       conditioning_["negative"] = conditioning_["positive"];
     }
-    if (!picture) return {};
-    Result<VaeEncodeReply> reply = picture->get(context_.stop);
-    if (!reply.ok()) return reply.status().with_context("encoding the starting picture");
-    return take_start(std::move(reply->latent)).with_context("encoding the starting picture");
-  }
-
-  Status take_start(TensorRef latent) {
-    const auto& shape = latent.spec.shape;
-    if (shape.size() != 4 || shape[0] != 1) {
-      return error(StatusCode::kInternal, "expected a latent [1,C,h,w], the server sent {}",
-                   latent.spec.to_string());
+    if (picture) {
+      LUNA_ASSIGN_OR_RETURN(start_, take_latent(&*picture, "encoding the starting picture"));
     }
-    latent.spec.shape.erase(latent.spec.shape.begin());
-    start_ = std::move(latent);
+    if (!masked) return {};
+    LUNA_ASSIGN_OR_RETURN(const TensorRef latent,
+                          take_latent(&*masked, "encoding the picture without the mask's part"));
+    // Its mask is the row's own, which counts where an entry has none.
+    for (auto& [name, entries] : conditioning_)
+      for (ConditioningEntry& entry : entries) entry.extras["concat_latent_image"] = latent;
     return {};
   }
 
-  Result<SampleReply> sample(PictureSize size) {
+  /// [C, h, w]
+  Result<TensorRef> take_latent(Call<VaeEncodeReply>* call, std::string_view doing) {
+    Result<VaeEncodeReply> reply = call->get(context_.stop);
+    if (!reply.ok()) return reply.status().with_context(doing);
+    TensorRef latent = std::move(reply->latent);
+    const auto& shape = latent.spec.shape;
+    if (shape.size() != 4 || shape[0] != 1) {
+      return error(StatusCode::kInternal, "{}: expected a latent [1,C,h,w], the server sent {}",
+                   doing, latent.spec.to_string());
+    }
+    latent.spec.shape.erase(latent.spec.shape.begin());
+    return latent;
+  }
+
+  Result<SampleReply> sample() {
     LUNA_RETURN_IF_ERROR(stopped());
     SampleRequest request;
     request.run = request_.run;
     request.previews = request_.previews;
-    std::optional<TensorRef> mask;
-    if (request_.mask) mask = noise_mask(request_, size);
     for (const int index : result_.batch_index) {
       SampleRow row;
       row.latent = start_;
-      row.noise_mask = mask;
+      row.noise_mask = mask_;
       row.noise.seed = request_.seed;
       row.noise.batch_size = static_cast<std::uint32_t>(request_.batch);
       row.noise.batch_index = static_cast<std::uint32_t>(index);
@@ -308,6 +334,7 @@ class Generation {
   CallOptions options_;
   ConditioningSets conditioning_;
   TensorRef start_;
+  std::optional<TensorRef> mask_;
   std::optional<StepClock> clock_;
   std::mutex progress_mutex_;
   GenerateProgress progress_;

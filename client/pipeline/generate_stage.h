@@ -11,17 +11,17 @@ namespace luna::client {
 /// What a generation runs under.
 struct GenerateContext {
   InferenceService* inference = nullptr;
-  AdminService* admin = nullptr;  ///< used only when the request names no workflow
+  AdminService* admin = nullptr;  ///< used when the request names no workflow, or has a mask
   OnGenerateProgress on_progress;
   std::stop_token stop;
   Deadline deadline;
   Priority priority = Priority::kNormal;
 };
 
-/// Registers the models, encodes both prompts (equal ones once) and the starting picture at the
-/// same time, samples all rows in one call, decodes each. Blocks; tensors between the stages travel
-/// by value, so a worker that dies costs a re-run and not the result. CANCELLED when `stop` was
-/// requested.
+/// Registers the models, encodes both prompts (equal ones once) and the starting picture (for an
+/// inpainting model also without what the mask repaints) at the same time, samples all rows in one
+/// call, decodes each. Blocks; tensors between the stages travel by value, so a worker that dies
+/// costs a re-run and not the result. CANCELLED when `stop` was requested.
 Result<GenerateResult> run_generate(const GenerateContext& context, const GenerateRequest& request);
 
 }  // namespace luna::client

@@ -107,6 +107,21 @@ void add_component(SafetensorsWriter& writer, const std::vector<NamedTensor>& te
   }
 }
 
+/// Named as in whole checkpoints, where they stand without the UNet's prefix.
+void add_variant_markers(SafetensorsWriter& writer, const std::string& variant) {
+  const auto nothing = [&](const char* name) { writer.add(name, {0}, std::vector<float>()); };
+  if (variant == "v" || variant == "v-zsnr") nothing("v_pred");
+  if (variant == "v-zsnr") nothing("ztsnr");
+  if (variant == "edm") {
+    writer.add("edm_mean", {1, 4, 1, 1}, std::vector<float>(4, 0.0F));
+    writer.add("edm_std", {1, 4, 1, 1}, std::vector<float>(4, 1.0F));
+  }
+  if (variant == "edm-v") {
+    writer.add("edm_vpred.sigma_max", std::vector<std::int64_t>(), std::vector<float>{80.0F});
+    writer.add("edm_vpred.sigma_min", std::vector<std::int64_t>(), std::vector<float>{0.01F});
+  }
+}
+
 }  // namespace
 
 TinySd15Options TinySd15Options::full_depth() {
@@ -159,7 +174,7 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
   std::vector<int> skips = {base};
   std::size_t index = 0;
   int width = base;
-  layout.conv("input_blocks.0.0", 4, base, 3);
+  layout.conv("input_blocks.0.0", options.inpaint ? 9 : 4, base, 3);
   for (std::size_t level = 0; level < levels; ++level) {
     const int out = base * options.unet_channel_mult[level];
     for (int block = 0; block < options.unet_res_blocks[level]; ++block) {
@@ -301,6 +316,7 @@ void write_tiny_sd15(const std::string& path, const TinySd15Options& options) {
   if (options.with_unet)
     add_component(writer, tiny_unet_tensors(options), prefix("model.diffusion_model."),
                   options.unet_salt);
+  if (options.with_unet) add_variant_markers(writer, options.unet_variant);
   writer.write(path);
 }
 

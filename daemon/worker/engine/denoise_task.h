@@ -39,7 +39,7 @@ class DenoiseTask final : public Task, private RowSink {
   /// Of each row; they differ in their adapters alone.
   const std::vector<std::shared_ptr<const DenoisingModel>> row_models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
-  const ModelSampling* sampling_ = nullptr;
+  std::shared_ptr<const ModelSampling> sampling_;
   std::vector<Row> rows_;
   std::size_t missing_ = 0;
 };

@@ -6,6 +6,7 @@
 
 #include "daemon/worker/models/autoencoder_names.h"
 #include "daemon/worker/models/model_shapes.h"
+#include "daemon/worker/models/unet_variant.h"
 
 namespace luna::worker {
 namespace {
@@ -102,7 +103,10 @@ std::optional<Rename> find_ldm_unet(const TensorDirectory& file) {
   if (!prefix) return std::nullopt;
   return [prefix = *prefix](const std::string& name) {
     const std::string_view rest = after(name, prefix);
-    return belongs_to_unet(rest) ? std::string(rest) : std::string();
+    // A whole checkpoint has the markers of its UNet without the prefix.
+    if (is_variant_marker(name)) return name;
+    const bool own = belongs_to_unet(rest) || is_variant_marker(rest);
+    return own ? std::string(rest) : std::string();
   };
 }
 

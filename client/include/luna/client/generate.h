@@ -68,6 +68,8 @@ struct GenerateResult {
   std::string workflow_id;
   std::vector<ComponentInfo>
       components;  ///< what was found in the files; empty for a given workflow_id
+  /// The model is one for inpainting, and was given the picture without what the mask repaints.
+  bool masked_picture = false;
   std::vector<std::string> warnings;  ///< textual inversions that were not found, ...
   int width = 0;
   int height = 0;

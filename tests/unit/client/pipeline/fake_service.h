@@ -30,7 +30,8 @@ class FakeService : public InferenceService, public AdminService {
   UnloadModelReply unload_reply;
   RestoreModelReply restore_reply;
   Models models;
-  std::vector<ComponentInfo> components = {{Slot::kUNet, "sd1", "320 wide", 1, 1, ""}};
+  std::vector<ComponentInfo> components = {
+      {Slot::kUNet, "sd1", "320 wide", 1, 1, "", 0, 0, "eps", false}};
 
   // What it saw.
   std::mutex mutex;
