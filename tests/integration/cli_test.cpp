@@ -193,8 +193,8 @@ TEST_F(CommandLine, AnSdxlCheckpointDrawsPicturesToo) {
 TEST_F(CommandLine, AnInpaintingModelRepaintsUnderTheMaskAndIsShownTheRest) {
   TinySd15Options options;
   options.inpaint = true;
-  folder_->write("checkpoints", "untold/inpainting.safetensors", options);
-  const std::string checkpoint = "untold/inpainting.safetensors";
+  const std::string checkpoint = "x-inpainting.safetensors";
+  folder_->write("checkpoints", checkpoint, options);
   ASSERT_EQ(generate({"--output", file("start.png")}).status, 0);
   Image mask(128, 96, 1);
   for (int y = 0; y < 96; ++y)
@@ -238,10 +238,11 @@ TEST_F(CommandLine, VariantsOfSdxlAreToldFromTheirFilesAndDrawDifferentPictures)
   for (const std::string variant : {"", "v", "v-zsnr", "edm", "edm-v"}) {
     TinySd15Options options = TinySd15Options::sdxl();
     options.unet_variant = variant;
-    folder_->write("checkpoints", "untold/xl" + variant + ".safetensors", options);
-    const Ended made = luna({"generate", "--checkpoint", "untold/xl" + variant + ".safetensors",
-                             "--prompt", "a boat", "--width", "64", "--height", "64", "--steps",
-                             "3", "--seed", "7", "--output", file("variant.png")});
+    const std::string checkpoint = "xl-variant-" + variant + ".safetensors";
+    folder_->write("checkpoints", checkpoint, options);
+    const Ended made =
+        luna({"generate", "--checkpoint", checkpoint, "--prompt", "a boat", "--width", "64",
+              "--height", "64", "--steps", "3", "--seed", "7", "--output", file("variant.png")});
     ASSERT_EQ(made.status, 0) << variant << made.err;
     pictures.push_back(picture(file("variant.png")).pixels);
     for (std::size_t i = 0; i + 1 < pictures.size(); ++i) EXPECT_NE(pictures[i], pictures.back());
