@@ -248,7 +248,8 @@ def write_page(path, programs, results, summary):
         f"Relative error ‖luna − ComfyUI‖ / ‖ComfyUI‖ of the final latents, {BASE['steps']} steps, guidance "
         f"{BASE['cfg']:g}, {BASE['width']}x{BASE['height']} pixels, seed {BASE['seed']}. Luna's side is `luna generate "
         "--save-latents` through a running `lunad`; ComfyUI's is its own loader, text encoder and `comfy.sample`. The "
-        f"checkpoint is `luna-make-checkpoint --size {SIZE}`: SD1.5's depth, small widths, made-up weights.",
+        f"checkpoint is `luna-make-checkpoint --size {SIZE}`: SD1.5's depth, small widths, made-up weights; "
+        "an inpainting model is the same with `--inpaint`.",
         "",
         f"{summary['cases']} cases, limit {LIMIT:g}: median {number(summary['median'])}, worst "
         f"{number(summary['worst'])} ({summary['worst_case']}), {len(summary['failed'])} beyond the limit. What the "
