@@ -17,8 +17,8 @@ std::int64_t typical_extent(int level) {
 
 constexpr std::int64_t kRefinerSizes = 5;
 
-// Grey in pixels as a latent in model space, where ComfyUI takes no masked picture to be one of
-// this (comfy/model_base.py: BaseModel.set_inpaint); the same for every family.
+// A grey picture as a latent in model space, which an inpainting model is shown when it is given no
+// other (comfy/model_base.py: BaseModel.set_inpaint); the same for every family.
 const std::vector<float> kBlankLatent = {0.8223F, -0.6876F, 0.6364F, 0.1380F};
 
 // comfy/latent_formats.py: SDXL_Playground_2_5

@@ -120,7 +120,7 @@ Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weig
     LUNA_ASSIGN_OR_RETURN(
         at::Tensor placed, torch_call(fmt::format("placing tensor '{}'", tensor.name), [&] {
           const at::Tensor view = view_of(weights.bytes, tensor);
-          const bool weight = at::isFloatingType(view.scalar_type()) && view.numel() > 1;
+          const bool weight = at::isFloatingType(view.scalar_type()) && view.numel() != 1;
           return view.to(weight ? storage : view.scalar_type()).to(device);
         }));
     tensors.emplace(tensor.name, std::move(placed));
