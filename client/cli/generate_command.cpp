@@ -22,7 +22,8 @@ constexpr const char* kExamples = R"(Examples:
   luna generate --checkpoint v1-5.safetensors --prompt "a (red:1.3) fox" --negative blurry \
       --width 640 --height 512 --steps 25 --cfg 6 --sampler dpmpp_2m --scheduler karras --seed 7 --output fox.png
   luna generate --prompt "the same in winter" --image fox.png --denoise 0.6 --output winter.png
-      Picture to picture; with --mask MASK.png only what is white in the mask is repainted.
+      Picture to picture; with --mask MASK.png only what is white in the mask is repainted,
+      by an inpainting model as ComfyUI's InpaintModelConditioning has it.
   luna generate --prompt "a cat" --batch 4 --output cat.png
       cat_0.png ... cat_3.png, from one draw of noise as in ComfyUI.
   luna generate --prompt "a pier" --unet sdxl-unet.safetensors --clip-l clip_l.safetensors \
@@ -141,8 +142,9 @@ class GenerateCommand {
       for (const LoraRef& lora : picture.loras) settings.loras->push_back(lora_in_text(lora));
     }
     const int width = picture.image.width, height = picture.image.height;
-    LUNA_ASSIGN_OR_RETURN(const std::string bytes,
-                          encode_png(picture.image, picture_texts(settings, width, height)));
+    LUNA_ASSIGN_OR_RETURN(
+        const std::string bytes,
+        encode_png(picture.image, picture_texts(settings, width, height, picture.masked_picture)));
     std::string& file = files_[saved_.size()];
     const bool chosen = !flags_.output.empty();
     Status status = write_whole_file(file, bytes, chosen ? Existing::kReplace : Existing::kRefuse);

@@ -8,7 +8,8 @@ json to_json(const ComponentInfo& component) {
   return {{"slot", slot_name(component.slot)},      {"family", component.family},
           {"description", component.description},   {"parameters", component.parameters},
           {"file_bytes", component.file_bytes},     {"content_hash", component.content_hash},
-          {"native_width", component.native_width}, {"native_height", component.native_height}};
+          {"native_width", component.native_width}, {"native_height", component.native_height},
+          {"prediction", component.prediction},     {"inpaint", component.inpaint}};
 }
 
 json to_json(const LoadedModel& model) {

@@ -116,14 +116,24 @@ json checkpoint_node(const Settings& settings) {
   return node("CheckpointLoaderSimple", {{"ckpt_name", comfy_name(file, {"checkpoints"})}});
 }
 
-/// Nodes of the starting latent; returns the link to it.
-json add_latent(json* graph, const Settings& settings, const json& vae) {
+/// Where a KSampler takes its inputs from.
+struct SamplerLinks {
+  json positive = link("6", 0);
+  json negative = link("7", 0);
+  json latent;
+};
+
+/// Nodes of the starting latent, and of what an inpainting model sees of the picture.
+SamplerLinks add_latent(json* graph, const Settings& settings, const json& vae,
+                        bool masked_picture) {
+  SamplerLinks links;
   const int batch = settings.batch.value_or(1);
   if (!settings.image) {
     (*graph)["5"] = node("EmptyLatentImage", {{"width", settings.width.value_or(512)},
                                               {"height", settings.height.value_or(512)},
                                               {"batch_size", batch}});
-    return link("5", 0);
+    links.latent = link("5", 0);
+    return links;
   }
   const std::string name = fs::path(*settings.image).filename().string();
   (*graph)["10"] = node("LoadImage", {{"image", name}});
@@ -136,19 +146,32 @@ json add_latent(json* graph, const Settings& settings, const json& vae) {
                                          {"crop", "center"}});
     pixels = link("11", 0);
   }
-  (*graph)["5"] = node("VAEEncode", {{"pixels", pixels}, {"vae", vae}});
-  json latent = link("5", 0);
   if (settings.mask) {
     (*graph)["12"] = node("LoadImageMask", {{"image", fs::path(*settings.mask).filename().string()},
                                             {"channel", "red"}});
-    (*graph)["13"] = node("SetLatentNoiseMask", {{"samples", latent}, {"mask", link("12", 0)}});
-    latent = link("13", 0);
+  }
+  if (masked_picture) {
+    (*graph)["13"] = node("InpaintModelConditioning", {{"positive", links.positive},
+                                                       {"negative", links.negative},
+                                                       {"vae", vae},
+                                                       {"pixels", pixels},
+                                                       {"mask", link("12", 0)},
+                                                       {"noise_mask", true}});
+    links = {link("13", 0), link("13", 1), link("13", 2)};
+  } else {
+    (*graph)["5"] = node("VAEEncode", {{"pixels", pixels}, {"vae", vae}});
+    links.latent = link("5", 0);
+    if (settings.mask) {
+      (*graph)["13"] =
+          node("SetLatentNoiseMask", {{"samples", links.latent}, {"mask", link("12", 0)}});
+      links.latent = link("13", 0);
+    }
   }
   if (batch > 1) {
-    (*graph)["14"] = node("RepeatLatentBatch", {{"samples", latent}, {"amount", batch}});
-    latent = link("14", 0);
+    (*graph)["14"] = node("RepeatLatentBatch", {{"samples", links.latent}, {"amount", batch}});
+    links.latent = link("14", 0);
   }
-  return latent;
+  return links;
 }
 
 }  // namespace
@@ -178,7 +201,7 @@ std::string a1111_parameters(const Settings& settings) {
   return text + fmt::format(", Version: luna {}", kVersion);
 }
 
-json comfy_graph(const Settings& settings) {
+json comfy_graph(const Settings& settings, bool masked_picture) {
   json graph = json::object();
   const auto [prompt, loras] = adapters_of(settings);
   if (settings.checkpoint || !settings.unet) graph["4"] = checkpoint_node(settings);
@@ -224,11 +247,11 @@ json comfy_graph(const Settings& settings) {
   }
   graph["6"] = node("CLIPTextEncode", {{"text", prompt}, {"clip", clip}});
   graph["7"] = node("CLIPTextEncode", {{"text", settings.negative.value_or("")}, {"clip", clip}});
-  const json latent = add_latent(&graph, settings, vae);
+  const SamplerLinks links = add_latent(&graph, settings, vae, masked_picture);
   graph["3"] = node("KSampler", {{"model", model},
-                                 {"positive", link("6", 0)},
-                                 {"negative", link("7", 0)},
-                                 {"latent_image", latent},
+                                 {"positive", links.positive},
+                                 {"negative", links.negative},
+                                 {"latent_image", links.latent},
                                  {"seed", settings.seed.value_or(0)},
                                  {"steps", settings.steps.value_or(20)},
                                  {"cfg", settings.cfg.value_or(7.0)},
@@ -240,7 +263,8 @@ json comfy_graph(const Settings& settings) {
   return graph;
 }
 
-std::vector<PngText> picture_texts(const Settings& settings, int width, int height) {
+std::vector<PngText> picture_texts(const Settings& settings, int width, int height,
+                                   bool masked_picture) {
   Settings sized = settings;
   sized.width = width;
   sized.height = height;
@@ -249,7 +273,7 @@ std::vector<PngText> picture_texts(const Settings& settings, int width, int heig
   const json request = {
       {"format", kRequestVersion}, {"version", kVersion}, {"request", to_json(repeatable)}};
   return {{"parameters", a1111_parameters(sized)},
-          {"prompt", dumped(comfy_graph(repeatable))},
+          {"prompt", dumped(comfy_graph(repeatable, masked_picture))},
           {"luna", dumped(request)}};
 }
 

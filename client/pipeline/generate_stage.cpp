@@ -6,6 +6,7 @@
 #include <mutex>
 
 #include "client/include/luna/client/call.h"
+#include "client/pipeline/masked_picture.h"
 #include "client/pipeline/picture_size.h"
 #include "client/pipeline/start_picture.h"
 #include "client/pipeline/step_clock.h"
@@ -117,7 +118,7 @@ class Generation {
     LUNA_RETURN_IF_ERROR(encode(pictures, size));
     result_.seconds_encoding += watch.lap();
     report(GenerateStage::kSample);
-    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample(pictures, size));
+    LUNA_ASSIGN_OR_RETURN(const SampleReply sampled, sample(pictures));
     LUNA_RETURN_IF_ERROR(take_latents(sampled, pictures.size()).with_context("sampling"));
     result_.seconds_sampling += watch.lap();
     report(GenerateStage::kDecode);
@@ -156,7 +157,7 @@ class Generation {
     LUNA_RETURN_IF_ERROR(stopped());
     if (!request_.workflow_id.empty()) {
       result_.workflow_id = request_.workflow_id;
-      return {};
+      return request_.mask ? ask_for_masked_picture() : Status();
     }
     if (!request_.models.checkpoint && request_.models.slots.empty()) {
       return error(StatusCode::kInvalidArgument,
@@ -168,12 +169,22 @@ class Generation {
     options_.workflow_id = info.id;
     result_.workflow_id = info.id;
     result_.components = std::move(info.components);
+    result_.masked_picture = request_.mask && takes_masked_picture(result_.components);
     const std::vector<Slot> empty = empty_slots(result_.components);
     if (empty.empty()) return {};
     return error(StatusCode::kFailedPrecondition,
                  "no file of the request fills {}; name one for the slot, or a checkpoint that "
                  "holds it",
                  slots_in_words(empty));
+  }
+
+  /// What a registered workflow's model takes is not known yet.
+  Status ask_for_masked_picture() {
+    if (!context_.admin) return {};
+    LUNA_ASSIGN_OR_RETURN(const std::vector<WorkflowInfo> all, context_.admin->list_workflows());
+    const auto own = std::ranges::find(all, request_.workflow_id, &WorkflowInfo::id);
+    result_.masked_picture = own != all.end() && takes_masked_picture(own->components);
+    return {};
   }
 
   Call<EncodeTextReply> start_text(const std::string& text, const std::vector<LoraRef>& loras) {
@@ -210,7 +221,15 @@ class Generation {
     return known == encoded_.end() ? nullptr : &known->conditioning;
   }
 
-  /// Both prompts, for each set of text encoder LoRAs that is new, and the starting picture at
+  Call<VaeEncodeReply> start_picture(TensorRef pixels) {
+    VaeEncodeRequest request;
+    request.pixels = std::move(pixels);
+    return Call<VaeEncodeReply>::start([&](Done<VaeEncodeReply> done) {
+      return context_.inference->vae_encode(options_, std::move(request), std::move(done));
+    });
+  }
+
+  /// Both prompts, for each set of text encoder LoRAs that is new, and the starting pictures at
   /// once; a failure cancels what has not ended.
   Status encode(const std::vector<int>& pictures, PictureSize size) {
     LUNA_RETURN_IF_ERROR(stopped());
@@ -230,13 +249,13 @@ class Generation {
         texts.negative.emplace(start_text(request_.negative, loras));
       running.push_back(std::move(texts));
     }
-    std::optional<Call<VaeEncodeReply>> picture;
-    if (request_.image && call_ == 0) {
-      VaeEncodeRequest request;
-      request.pixels = start_pixels(request_, size);
-      picture.emplace(Call<VaeEncodeReply>::start([&](Done<VaeEncodeReply> done) {
-        return context_.inference->vae_encode(options_, std::move(request), std::move(done));
-      }));
+    std::optional<Call<VaeEncodeReply>> picture, masked;
+    if (call_ == 0 && request_.image) picture.emplace(start_picture(start_pixels(request_, size)));
+    if (call_ == 0 && request_.mask) mask_ = noise_mask(request_, size);
+    if (call_ == 0 && result_.masked_picture) {
+      MaskedPicture without = masked_picture(request_, size);
+      masked.emplace(start_picture(std::move(without.pixels)));
+      mask_ = std::move(without.mask);
     }
     for (Texts& texts : running) {
       ConditioningSets sets;
@@ -249,39 +268,53 @@ class Generation {
       }
       encoded_.push_back({std::move(texts.loras), std::move(sets)});
     }
-    if (!picture) return {};
-    Result<VaeEncodeReply> reply = picture->get(context_.stop);
-    if (!reply.ok()) return reply.status().with_context("encoding the starting picture");
-    return take_start(std::move(reply->latent)).with_context("encoding the starting picture");
-  }
-
-  Status take_start(TensorRef latent) {
-    const auto& shape = latent.spec.shape;
-    if (shape.size() != 4 || shape[0] != 1) {
-      return error(StatusCode::kInternal, "expected a latent [1,C,h,w], the server sent {}",
-                   latent.spec.to_string());
+    if (picture) {
+      LUNA_ASSIGN_OR_RETURN(start_, take_latent(&*picture, "encoding the starting picture"));
     }
-    latent.spec.shape.erase(latent.spec.shape.begin());
-    start_ = std::move(latent);
+    if (!masked) return {};
+    LUNA_ASSIGN_OR_RETURN(masked_latent_,
+                          take_latent(&*masked, "encoding the picture without the mask's part"));
     return {};
   }
 
-  Result<SampleReply> sample(const std::vector<int>& pictures, PictureSize size) {
+  /// [C, h, w]
+  Result<TensorRef> take_latent(Call<VaeEncodeReply>* call, std::string_view doing) {
+    Result<VaeEncodeReply> reply = call->get(context_.stop);
+    if (!reply.ok()) return reply.status().with_context(doing);
+    TensorRef latent = std::move(reply->latent);
+    const auto& shape = latent.spec.shape;
+    if (shape.size() != 4 || shape[0] != 1) {
+      return error(StatusCode::kInternal, "{}: expected a latent [1,C,h,w], the server sent {}",
+                   doing, latent.spec.to_string());
+    }
+    latent.spec.shape.erase(latent.spec.shape.begin());
+    return latent;
+  }
+
+  ConditioningSets conditioning_of_picture(int picture) {
+    ConditioningSets sets = *conditioning_of(text_loras_of(picture));
+    if (!masked_latent_) return sets;
+    // Its mask is the row's own, which counts where an entry has none.
+    for (auto& [name, entries] : sets)
+      for (ConditioningEntry& entry : entries)
+        entry.extras["concat_latent_image"] = *masked_latent_;
+    return sets;
+  }
+
+  Result<SampleReply> sample(const std::vector<int>& pictures) {
     LUNA_RETURN_IF_ERROR(stopped());
     SampleRequest request;
     request.run = request_.run;
     request.previews = request_.previews;
     request.lora_application = request_.lora_application;
-    std::optional<TensorRef> mask;
-    if (request_.mask) mask = noise_mask(request_, size);
     for (const int index : pictures) {
       SampleRow row;
       row.latent = start_;
-      row.noise_mask = mask;
+      row.noise_mask = mask_;
       row.noise.seed = request_.seed;
       row.noise.batch_size = static_cast<std::uint32_t>(request_.batch);
       row.noise.batch_index = static_cast<std::uint32_t>(index);
-      row.conditioning = *conditioning_of(text_loras_of(index));
+      row.conditioning = conditioning_of_picture(index);
       row.guidance.cfg = request_.cfg;
       row.loras = loras_of(index);
       request.rows.push_back(std::move(row));
@@ -383,7 +416,8 @@ class Generation {
     LUNA_RETURN_IF_ERROR(image.validate());
     std::memcpy(image.pixels.data(), bytes->view().data(), image.pixels.size());
     if (context_.on_picture)
-      return context_.on_picture({std::move(image), picture, loras_of(picture)});
+      return context_.on_picture(
+          {std::move(image), picture, loras_of(picture), result_.masked_picture});
     result_.pictures.push_back(std::move(image));
     return {};
   }
@@ -400,6 +434,7 @@ class Generation {
   TensorSpec latent_spec_;
   std::vector<float> latents_;  ///< of all pictures so far
   TensorRef start_;
+  std::optional<TensorRef> mask_, masked_latent_;
   std::optional<StepClock> clock_;
   std::mutex progress_mutex_;
   GenerateProgress progress_;

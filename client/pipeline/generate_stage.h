@@ -11,7 +11,7 @@ namespace luna::client {
 /// What a generation runs under.
 struct GenerateContext {
   InferenceService* inference = nullptr;
-  AdminService* admin = nullptr;  ///< used only when the request names no workflow
+  AdminService* admin = nullptr;  ///< used when the request names no workflow, or has a mask
   OnGenerateProgress on_progress;
   OnPicture on_picture;  ///< empty: the result has the pictures
   std::stop_token stop;
@@ -20,10 +20,10 @@ struct GenerateContext {
 };
 
 /// Registers the models, encodes both prompts (equal ones once, and once for each set of text
-/// encoder LoRAs) and the starting picture at the same time, samples the rows, 16 in a call, and
-/// decodes each before the next 16 begin. Blocks; tensors between the stages travel
-/// by value, so a worker that dies costs a re-run and not the result. CANCELLED when `stop` was
-/// requested.
+/// encoder LoRAs) and the starting picture (for an inpainting model also without what the mask
+/// repaints) at the same time, samples the rows, 16 in a call, and decodes each before the next 16
+/// begin. Blocks; tensors between the stages travel by value, so a worker that dies costs a re-run
+/// and not the result. CANCELLED when `stop` was requested.
 Result<GenerateResult> run_generate(const GenerateContext& context, const GenerateRequest& request);
 
 }  // namespace luna::client

@@ -93,6 +93,8 @@ struct ComponentInfo {
                              ///< was loaded once
   std::uint32_t native_width = 0;   ///< of a UNet: the pictures that it was trained on, in pixels,
   std::uint32_t native_height = 0;  ///< when the file says so, else 0
+  std::string prediction;           ///< of a UNet: "eps", "v", "v_zsnr", "edm", "edm_v"
+  bool inpaint = false;  ///< of a UNet: it takes a mask and the masked picture beside the latent
 };
 
 /// Where a component's weights lie, the nearest place first. The numbers are part of the wire.

@@ -127,6 +127,8 @@ void to_wire(const ComponentInfo& info, v1::ComponentInfo* out) {
   out->set_content_hash(info.content_hash);
   out->set_native_width(info.native_width);
   out->set_native_height(info.native_height);
+  out->set_prediction(info.prediction);
+  out->set_inpaint(info.inpaint);
 }
 
 Result<ComponentInfo> from_wire(v1::ComponentInfo& message, const FieldPath& path) {
@@ -139,6 +141,8 @@ Result<ComponentInfo> from_wire(v1::ComponentInfo& message, const FieldPath& pat
   info.content_hash = std::move(*message.mutable_content_hash());
   info.native_width = message.native_width();
   info.native_height = message.native_height();
+  info.prediction = std::move(*message.mutable_prediction());
+  info.inpaint = message.inpaint();
   return info;
 }
 

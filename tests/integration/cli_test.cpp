@@ -200,6 +200,65 @@ TEST_F(CommandLine, AnSdxlCheckpointDrawsPicturesToo) {
   EXPECT_NE(drawn("a blue house").pixels, boat.pixels);
 }
 
+TEST_F(CommandLine, AnInpaintingModelRepaintsUnderTheMaskAndIsShownTheRest) {
+  TinySd15Options options;
+  options.inpaint = true;
+  const std::string checkpoint = "x-inpainting.safetensors";
+  folder_->write("checkpoints", checkpoint, options);
+  ASSERT_EQ(generate({"--output", file("start.png")}).status, 0);
+  Image mask(128, 96, 1);
+  for (int y = 0; y < 96; ++y)
+    for (int x = 64; x < 128; ++x) mask.pixels[static_cast<std::size_t>(y * 128 + x)] = 255;
+  std::ofstream(file("mask.png"), std::ios::binary) << encode_png(mask).value();
+  const auto encodings = [&] {
+    std::uint64_t rows = 0;
+    for (const WorkerInfo& worker : daemon_->status().workers)
+      for (const auto& [kind, counters] : worker.report.forwards)
+        if (kind == "vae_encode") rows += counters.rows;
+    return rows;
+  };
+  const std::uint64_t before = encodings();
+  std::vector<std::vector<float>> latents;
+  for (const char* seed : {"9", "10"}) {
+    const Ended ended =
+        luna({"generate", "--checkpoint", checkpoint, "--prompt", "a storm", "--image",
+              file("start.png"), "--mask", file("mask.png"), "--steps", "4", "--seed", seed,
+              "--save-latents", file("inpaint.safetensors"), "--output", file("inpaint.png")});
+    ASSERT_EQ(ended.status, 0) << ended.err;
+    latents.push_back(latent_values(file("inpaint.safetensors")));
+    ASSERT_EQ(latents.back().size(), 4u * 12 * 16);
+  }
+  EXPECT_EQ(encodings(), before + 4) << "each time the picture, and the picture without the mask's";
+  EXPECT_THAT(read_file(file("inpaint.png")), HasSubstr("InpaintModelConditioning"));
+  for (std::size_t i = 0; i < latents[0].size(); ++i) {
+    if (i % 16 < 7) {
+      EXPECT_NEAR(latents[0][i], latents[1][i], 1e-5) << "cell " << i;
+    } else if (i % 16 > 8) {
+      EXPECT_NE(latents[0][i], latents[1][i]) << "cell " << i;
+    }
+  }
+  const Ended words =
+      luna({"generate", "--checkpoint", checkpoint, "--prompt", "a storm", "--width", "128",
+            "--height", "96", "--steps", "2", "--output", file("words.png")});
+  EXPECT_EQ(words.status, 0) << words.err;
+}
+
+TEST_F(CommandLine, VariantsOfSdxlAreToldFromTheirFilesAndDrawDifferentPictures) {
+  std::vector<std::vector<std::uint8_t>> pictures;
+  for (const std::string variant : {"", "v", "v-zsnr", "edm", "edm-v"}) {
+    TinySd15Options options = TinySd15Options::sdxl();
+    options.unet_variant = variant;
+    const std::string checkpoint = "xl-variant-" + variant + ".safetensors";
+    folder_->write("checkpoints", checkpoint, options);
+    const Ended made =
+        luna({"generate", "--checkpoint", checkpoint, "--prompt", "a boat", "--width", "64",
+              "--height", "64", "--steps", "3", "--seed", "7", "--output", file("variant.png")});
+    ASSERT_EQ(made.status, 0) << variant << made.err;
+    pictures.push_back(picture(file("variant.png")).pixels);
+    for (std::size_t i = 0; i + 1 < pictures.size(); ++i) EXPECT_NE(pictures[i], pictures.back());
+  }
+}
+
 TEST_F(CommandLine, ALoraIsNamedByAFlagOrInThePromptAndStandsInThePicture) {
   std::filesystem::create_directories(folder_->models() / "loras");
   SafetensorsWriter writer;

@@ -52,6 +52,14 @@ def others():
     cases["mask, denoise 1: euler/normal"] = dict(BASE, sampler="euler", scheduler="normal", image=True, mask=True)
     cases["192x136, seed 2^63+12345: dpmpp_2m_sde/exponential"] = dict(
         BASE, sampler="dpmpp_2m_sde", scheduler="exponential", width=192, height=136, seed=2**63 + 12345)
+    inpaint = dict(BASE, sampler="euler", scheduler="normal", inpaint=True)
+    cases["inpainting model, words alone: euler/normal"] = inpaint
+    cases["inpainting model, image, denoise 0.6: euler/normal"] = dict(inpaint, image=True, denoise=0.6)
+    cases["inpainting model, image and mask: euler/normal"] = dict(inpaint, image=True, mask=True)
+    cases["inpainting model, image and mask, denoise 0.7, batch of 2: dpmpp_2m_sde/karras"] = dict(
+        inpaint, image=True, mask=True, denoise=0.7, batch=2, sampler="dpmpp_2m_sde", scheduler="karras")
+    cases["inpainting model, 131x117 image and 128x128 mask: euler/normal"] = dict(
+        inpaint, image="odd", mask=True, width=None, height=None)
     return cases
 
 
@@ -85,6 +93,9 @@ class Reference:
         self.positive, self.negative, self.other = (
             clip.encode_from_tokens_scheduled(clip.tokenize(words)) for words in (POSITIVE, NEGATIVE, "a lighthouse"))
         self.torch, self.sample, self.pictures = fixtures.torch, comfy.sample, pictures
+        import nodes
+
+        self.nodes = nodes
         # So small a model gains nothing from threads, and loses much where other programs want the cores.
         self.torch.set_num_threads(1)
 
@@ -95,20 +106,33 @@ class Reference:
         picture = numpy.asarray(Image.open(self.pictures[name]).convert("RGB")).astype(numpy.float32) / 255.0
         return self.torch.from_numpy(picture)[None]
 
+    def encode(self, pixels):
+        """As a VAE node; comfy_vae made a VAE that leaves the range of pixels alone."""
+        return self.vae.encode(pixels * 2.0 - 1.0)
+
     def latents(self, case, positive=None):
-        """As the stock nodes LoadImage, VAEEncode, RepeatLatentBatch, LoadImageMask, SetLatentNoiseMask, KSampler."""
+        """As the stock nodes LoadImage, VAEEncode, RepeatLatentBatch, LoadImageMask, SetLatentNoiseMask (or, for an
+        inpainting model, InpaintModelConditioning), KSampler."""
         torch = self.torch
-        latent, mask = torch.zeros(1, 4, case["height"] // 8, case["width"] // 8), None
-        if case.get("image"):
-            # comfy_vae made a VAE that leaves the range of pixels alone.
-            latent = self.vae.encode(self.pixels("image") * 2.0 - 1.0)
+        positive, negative = positive or self.positive, self.negative
+        picture, mask = case.get("image"), None
         if case.get("mask"):
-            mask = self.pixels("mask")[..., 0].reshape(1, 1, case["height"], case["width"])
+            mask = self.pixels("mask")[..., 0]
+        if picture:
+            pixels = self.pixels(picture if isinstance(picture, str) else "image")
+        if mask is not None and case.get("inpaint"):
+            positive, negative, made = self.nodes.InpaintModelConditioning().encode(
+                positive, negative, pixels, self, mask, True)
+            latent, mask = made["samples"], made["noise_mask"]
+        elif picture:
+            latent = self.encode(pixels)
+        else:
+            latent = torch.zeros(1, 4, case["height"] // 8, case["width"] // 8)
         latent = latent.repeat(case["batch"], 1, 1, 1)
         noise = self.sample.prepare_noise(latent, case["seed"])
         answer = self.sample.sample(
             self.model, noise, case["steps"], case["cfg"], case["sampler"], case["scheduler"],
-            positive or self.positive, self.negative, latent, denoise=case["denoise"], noise_mask=mask,
+            positive, negative, latent, denoise=case["denoise"], noise_mask=mask,
             disable_pbar=True, seed=case["seed"])
         return answer.float().numpy()
 
@@ -122,8 +146,10 @@ def make_pictures(folder, width, height):
     picture = numpy.stack([x, y, 0.5 + 0.5 * numpy.sin(9 * x + 5 * y)], -1) * 255
     picture[height // 4:height // 2, width // 4:width // 2] = (230, 40, 90)
     mask = numpy.clip(4.0 * (x - 0.4) + numpy.sin(7 * y), 0.0, 1.0) * 255
-    files = {"image": folder / "image.png", "mask": folder / "mask.png"}
+    files = {"image": folder / "image.png", "mask": folder / "mask.png", "odd": folder / "odd.png"}
     Image.fromarray(picture.astype(numpy.uint8)).save(files["image"])
+    Image.fromarray(numpy.pad(picture, [(0, 3), (0, 0), (0, 0)], "reflect")[:, :117].astype(numpy.uint8).swapaxes(
+        0, 1)).save(files["odd"])
     Image.fromarray(numpy.repeat(mask.astype(numpy.uint8)[..., None], 3, -1)).save(files["mask"])
     return files
 
@@ -155,19 +181,22 @@ def compare(programs, cases):
         base = pathlib.Path(folder)
         checkpoint = base / "models/checkpoints/small.safetensors"
         checkpoint.parent.mkdir(parents=True)
+        inpainting = checkpoint.with_stem("inpainting")
         subprocess.run([programs / "luna-make-checkpoint", checkpoint, "--size", SIZE], check=True)
+        subprocess.run([programs / "luna-make-checkpoint", inpainting, "--size", SIZE, "--inpaint"], check=True)
         pictures = make_pictures(base, BASE["width"], BASE["height"])
-        reference = Reference(checkpoint, pictures)
+        reference, inpainter = Reference(checkpoint, pictures), Reference(inpainting, pictures)
         results, grid_latents, saved = {}, {}, base / "luna.safetensors"
         with luna_process.LunaDaemon(programs, base / "models", base) as daemon, reference.torch.inference_mode():
             for name, case in cases.items():
                 began = time.time()
-                theirs = reference.latents(case)
+                theirs = (inpainter if case.get("inpaint") else reference).latents(case)
                 middle = time.time()
-                flags = {key: value for key, value in case.items() if key not in ("image", "mask")}
+                flags = {key: value for key, value in case.items() if key not in ("image", "mask", "inpaint")}
+                picture = case.get("image")
                 daemon.generate(
-                    checkpoint="small.safetensors", prompt=POSITIVE, negative=NEGATIVE, precision="f32",
-                    image=pictures["image"] if case.get("image") else None,
+                    checkpoint=("inpainting" if case.get("inpaint") else "small") + ".safetensors", prompt=POSITIVE, negative=NEGATIVE, precision="f32",
+                    image=pictures[picture if isinstance(picture, str) else "image"] if picture else None,
                     mask=pictures["mask"] if case.get("mask") else None,
                     output=base / "luna.png", save_latents=saved, **flags)
                 error = relative_error(load_file(saved)["latent_tensor"], theirs)
@@ -179,7 +208,7 @@ def compare(programs, cases):
                 print(json.dumps(dict(case=name, relative_error=error, comfyui_seconds=round(middle - began, 2),
                                       luna_seconds=round(time.time() - middle, 2), verdict=verdict)), flush=True)
             # A model that ignored its prompt would let a wrong text encoding pass.
-            case = next(iter(cases.values()))
+            case = dict(next(iter(cases.values())), inpaint=False)
             prompt_effect = relative_error(reference.latents(case, reference.other), reference.latents(case))
     worst = max(results, key=results.get)
     summary = dict(cases=len(results), median=statistics.median(results.values()), worst=results[worst],
@@ -219,7 +248,8 @@ def write_page(path, programs, results, summary):
         f"Relative error ‖luna − ComfyUI‖ / ‖ComfyUI‖ of the final latents, {BASE['steps']} steps, guidance "
         f"{BASE['cfg']:g}, {BASE['width']}x{BASE['height']} pixels, seed {BASE['seed']}. Luna's side is `luna generate "
         "--save-latents` through a running `lunad`; ComfyUI's is its own loader, text encoder and `comfy.sample`. The "
-        f"checkpoint is `luna-make-checkpoint --size {SIZE}`: SD1.5's depth, small widths, made-up weights.",
+        f"checkpoint is `luna-make-checkpoint --size {SIZE}`: SD1.5's depth, small widths, made-up weights; "
+        "an inpainting model is the same with `--inpaint`.",
         "",
         f"{summary['cases']} cases, limit {LIMIT:g}: median {number(summary['median'])}, worst "
         f"{number(summary['worst'])} ({summary['worst_case']}), {len(summary['failed'])} beyond the limit. What the "

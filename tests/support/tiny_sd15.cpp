@@ -107,6 +107,26 @@ void add_component(std::vector<FilledTensor>& all, const std::vector<NamedTensor
   }
 }
 
+/// Named as in whole checkpoints, where they stand without the UNet's prefix.
+void add_variant_markers(std::vector<FilledTensor>& all, const std::string& variant) {
+  const auto add = [&](const char* name, std::vector<std::int64_t> shape, float value) {
+    all.push_back({name, {DType::kF32, std::move(shape)}, [value](std::span<float> out) {
+                     std::ranges::fill(out, value);
+                   }});
+  };
+  const auto nothing = [&](const char* name) { add(name, {0}, 0); };
+  if (variant == "v" || variant == "v-zsnr") nothing("v_pred");
+  if (variant == "v-zsnr") nothing("ztsnr");
+  if (variant == "edm") {
+    add("edm_mean", {1, 4, 1, 1}, 0);
+    add("edm_std", {1, 4, 1, 1}, 1);
+  }
+  if (variant == "edm-v") {
+    add("edm_vpred.sigma_max", {}, 80.0F);
+    add("edm_vpred.sigma_min", {}, 0.01F);
+  }
+}
+
 }  // namespace
 
 TinySd15Options TinySd15Options::full_depth() {
@@ -159,7 +179,7 @@ std::vector<NamedTensor> tiny_unet_tensors(const TinySd15Options& options) {
   std::vector<int> skips = {base};
   std::size_t index = 0;
   int width = base;
-  layout.conv("input_blocks.0.0", 4, base, 3);
+  layout.conv("input_blocks.0.0", options.inpaint ? 9 : 4, base, 3);
   for (std::size_t level = 0; level < levels; ++level) {
     const int out = base * options.unet_channel_mult[level];
     for (int block = 0; block < options.unet_res_blocks[level]; ++block) {
@@ -305,6 +325,7 @@ std::vector<FilledTensor> tiny_checkpoint_tensors(const TinySd15Options& options
   if (options.with_unet)
     add_component(all, tiny_unet_tensors(options), prefix("model.diffusion_model."),
                   options.unet_salt);
+  if (options.with_unet) add_variant_markers(all, options.unet_variant);
   return all;
 }
 

@@ -24,6 +24,10 @@ struct TinySd15Options {
   int unet_middle_depth = 1;
   int context_width = 64;  ///< also the width of the text encoder
   std::string unet_salt;
+  bool inpaint = false;  ///< 9 input channels
+  /// Markers in the file: "v", "v-zsnr", "edm" (Playground 2.5) or "edm-v" (sigmas 0.01 to 80); ""
+  /// for none.
+  std::string unet_variant;
 
   /// Text encoder; heads 0 means width / 64, any other number is noted in the metadata.
   int text_layers = 2;

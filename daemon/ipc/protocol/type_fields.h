@@ -104,6 +104,8 @@ void fields(Archive& archive, T& info) {
   archive.field("content_hash", info.content_hash);
   archive.field("native_width", info.native_width);
   archive.field("native_height", info.native_height);
+  archive.field("prediction", info.prediction);
+  archive.field("inpaint", info.inpaint);
 }
 
 template <class Archive, Described<LoadedModel> T>

@@ -38,7 +38,7 @@ class DenoiseTask final : public Task, private RowSink {
   const DenoiseRequest request_;
   RowModels models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
-  const ModelSampling* sampling_ = nullptr;
+  std::shared_ptr<const ModelSampling> sampling_;
   std::vector<Row> rows_;
   std::size_t missing_ = 0;
 };

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <string>
 
+#include "daemon/worker/engine/concat_conditioning.h"
 #include "daemon/worker/engine/vector_conditioning.h"
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -23,7 +24,9 @@ Status check_served(const ConditioningEntry& entry, std::string_view what) {
   if (entry.mask) return unserved(what, "mask");
   if (entry.set_area_to_bounds) return unserved(what, "set_area_to_bounds");
   if (entry.is_default) return unserved(what, "is_default");
-  if (!entry.extras.empty()) return unserved(what, "extras." + entry.extras.begin()->first);
+  for (const auto& [name, tensor] : entry.extras)
+    if (name != "concat_latent_image" && name != "concat_mask")
+      return unserved(what, "extras." + name);
   return {};
 }
 
@@ -97,19 +100,40 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
                           vector_conditioning(entry, what, model.traits(), place));
     active.extras["y"] = active.extras["y"].to(model.device());
   }
+  if (model.traits().inpaints()) {
+    LUNA_ASSIGN_OR_RETURN(const at::Tensor concat,
+                          concat_conditioning(entry, what, model.traits(), place));
+    LUNA_ASSIGN_OR_RETURN(active.extras["c_concat"], torch_call(what, [&] {
+                            return concat.to(model.device(), model.compute_type());
+                          }));
+  }
   active.strength = entry.strength;
   active.sigma_from = sampling.percent_to_sigma(entry.start_percent);
   active.sigma_to = sampling.percent_to_sigma(entry.end_percent);
   return active;
 }
 
-Result<const ModelSampling*> sampling_of(const DenoiserTraits& traits) {
-  if (traits.prediction != Prediction::kEps) {
-    return error(StatusCode::kUnimplemented,
-                 "family {}: its prediction type is not served by this version", traits.family);
+Result<std::shared_ptr<const ModelSampling>> sampling_of(const DenoiserTraits& traits) {
+  using Sampling = std::shared_ptr<const ModelSampling>;
+  static const Sampling eps = make_eps_sampling();
+  static const Sampling v = make_v_sampling(false);
+  static const Sampling v_zsnr = make_v_sampling(true);
+  const SigmaRange& sigmas = traits.sigmas;
+  switch (traits.prediction) {
+    case Prediction::kEps:
+      return eps;
+    case Prediction::kV:
+      return traits.zero_terminal_snr ? v_zsnr : v;
+    case Prediction::kEdm:
+      return Sampling(make_edm_sampling(sigmas.min, sigmas.max, sigmas.data));
+    case Prediction::kEdmV:
+      return Sampling(make_edm_v_sampling(sigmas.min, sigmas.max, sigmas.data));
+    case Prediction::kFlow:
+    case Prediction::kFlux:
+      break;
   }
-  static const std::unique_ptr<ModelSampling> eps = make_eps_sampling();
-  return static_cast<const ModelSampling*>(eps.get());
+  return error(StatusCode::kUnimplemented,
+               "family {}: its prediction type is not served by this version", traits.family);
 }
 
 }  // namespace luna::worker

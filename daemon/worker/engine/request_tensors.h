@@ -1,6 +1,7 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,8 @@ namespace luna::worker {
 
 /// Largest extent of a latent, each way: 8192 pixels at a factor of 8.
 inline constexpr std::int64_t kMaxLatentExtent = 1024;
+/// Of a mask that lies over pixels.
+inline constexpr std::int64_t kMaxMaskExtent = 8 * kMaxLatentExtent;
 
 /// A tensor of a request as f32 on the host. INVALID_ARGUMENT when it is not floating (u8 is taken
 /// too), or has NaN or infinite values.
@@ -29,7 +32,9 @@ Result<at::Tensor> mask_row(const TensorRef& tensor, std::string_view what, at::
 /// A conditioning entry as rows of the batcher use it.
 struct ActiveEntry {
   at::Tensor context;  ///< [1, tokens, width] in the model's compute type, on its device
-  std::map<std::string, at::Tensor> extras;  ///< "y": the vector conditioning, [1, width] f32
+  /// "y": the vector conditioning, [1, width] f32; "c_concat" of an inpainting model, [1, c, h, w]
+  /// in the compute type.
+  std::map<std::string, at::Tensor> extras;
   double strength = 1;
   double sigma_from = 0;  ///< active for sigma_to <= sigma <= sigma_from
   double sigma_to = 0;
@@ -40,17 +45,21 @@ struct ActiveEntry {
 struct EntryPlace {
   std::int64_t height = 0, width = 0;  ///< latent cells
   bool negative = false;
+  /// The row's, [1, C, h, w] f32 in the model's scale; undefined in a lone evaluation.
+  at::Tensor latent = {};
+  at::Tensor noise_mask = {};  ///< the row's, [1, C, h, w]; undefined without one
 };
 
 /// INVALID_ARGUMENT for a context of another width or shape, a pooled vector that the family needs
 /// and that is absent or of another width, or numbers out of range. UNIMPLEMENTED names a field
-/// that asks for what is not served (area, mask, attention_mask, is_default, extras). Fields
-/// without a meaning for the family (pooled, guidance, sizes) change nothing, as in ComfyUI.
+/// that asks for what is not served (area, mask, attention_mask, is_default, other extras than
+/// concat_latent_image and concat_mask). Fields without a meaning for the model (pooled, guidance,
+/// sizes, those two extras) change nothing, as in ComfyUI.
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
                                  const EntryPlace& place);
 
-/// The noise process of a family. UNIMPLEMENTED for predictions without one yet.
-Result<const ModelSampling*> sampling_of(const DenoiserTraits& traits);
+/// The noise process of a model. UNIMPLEMENTED for predictions without one yet.
+Result<std::shared_ptr<const ModelSampling>> sampling_of(const DenoiserTraits& traits);
 
 }  // namespace luna::worker

@@ -1,5 +1,6 @@
 #include "daemon/worker/engine/sample_plan.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -57,8 +58,8 @@ Status check_row(const SampleRow& row, const std::string& what) {
 
 Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::string& name,
                                             const std::string& what, const DenoisingModel& model,
-                                            const ModelSampling& sampling) {
-  const std::vector<std::int64_t>& latent = row.latent.spec.shape;
+                                            const ModelSampling& sampling,
+                                            const EntryPlace& place) {
   std::vector<ActiveEntry> active;
   const auto set = row.conditioning.find(name);
   if (set == row.conditioning.end()) return active;
@@ -66,19 +67,23 @@ Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::str
     LUNA_ASSIGN_OR_RETURN(
         ActiveEntry entry,
         active_entry(set->second[i], fmt::format("{}.conditioning.{}[{}]", what, name, i), model,
-                     sampling, {latent[1], latent[2], name == "negative"}));
+                     sampling, place));
     active.push_back(std::move(entry));
   }
   return active;
 }
 
 Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what,
-                                 const DenoisingModel& model, const ModelSampling& sampling) {
+                                 const DenoisingModel& model, const ModelSampling& sampling,
+                                 EntryPlace place) {
   LUNA_RETURN_IF_ERROR(check_row(row, what));
   SamplePlan::Row planned;
   planned.cfg = row.guidance.cfg;
-  LUNA_ASSIGN_OR_RETURN(planned.positive, entries_of(row, "positive", what, model, sampling));
-  LUNA_ASSIGN_OR_RETURN(planned.negative, entries_of(row, "negative", what, model, sampling));
+  LUNA_ASSIGN_OR_RETURN(planned.positive,
+                        entries_of(row, "positive", what, model, sampling, place));
+  place.negative = true;
+  LUNA_ASSIGN_OR_RETURN(planned.negative,
+                        entries_of(row, "negative", what, model, sampling, place));
   if (planned.positive.empty()) {
     return error(StatusCode::kInvalidArgument,
                  "{}.conditioning: expected a positive entry, found none", what);
@@ -133,33 +138,51 @@ Result<at::Tensor> noise_of(const SampleRequest& request, at::IntArrayRef chw, b
   return torch_call("stacking noise", [&] { return at::cat(noise); });
 }
 
-Result<at::Tensor> masks_of(const SampleRequest& request, at::IntArrayRef chw) {
+/// Of each row, [1, C, h, w]; undefined without one.
+Result<std::vector<at::Tensor>> masks_of(const SampleRequest& request, at::IntArrayRef chw) {
   std::vector<at::Tensor> masks(request.rows.size());
-  bool any = false;
   const std::vector<std::int64_t> shape{1, chw[0], chw[1], chw[2]};
   for (std::size_t i = 0; i < masks.size(); ++i) {
-    const std::string what = fmt::format("rows[{}].noise_mask", i);
-    if (const auto& mask = request.rows[i].noise_mask) {
-      LUNA_ASSIGN_OR_RETURN(masks[i], mask_row(*mask, what, shape));
-      any = true;
-    } else {
-      LUNA_ASSIGN_OR_RETURN(masks[i],
-                            torch_call(what, [&] { return at::ones(shape, at::kFloat); }));
-    }
+    const auto& mask = request.rows[i].noise_mask;
+    if (!mask) continue;
+    LUNA_ASSIGN_OR_RETURN(masks[i], mask_row(*mask, fmt::format("rows[{}].noise_mask", i), shape));
   }
-  if (!any) return at::Tensor();
-  return torch_call("stacking masks", [&] { return at::cat(masks); });
+  return masks;
+}
+
+/// One value a channel, beside latents [C, h, w] or [n, C, h, w].
+at::Tensor by_channel(const std::vector<float>& values, const at::Tensor& latents) {
+  return at::tensor(values, at::kFloat).reshape({-1, 1, 1}).to(latents.device());
+}
+
+/// Undefined when no row has a mask; a row without one is repainted as a whole.
+Result<at::Tensor> stacked_masks(std::vector<at::Tensor> masks, const at::Tensor& like) {
+  const auto has_mask = [](const at::Tensor& mask) { return mask.defined(); };
+  if (std::ranges::none_of(masks, has_mask)) return at::Tensor();
+  return torch_call("stacking masks", [&] {
+    for (at::Tensor& mask : masks)
+      if (!mask.defined()) mask = at::ones_like(like);
+    return at::cat(masks);
+  });
 }
 
 }  // namespace
 
 at::Tensor latent_to_model(const at::Tensor& latent, const DenoiserTraits& traits) {
   if (at::count_nonzero(latent).item<std::int64_t>() == 0) return latent;
-  return (latent - traits.latent_shift) * traits.latent_scale;
+  return scaled_to_model(latent, traits);
+}
+
+at::Tensor scaled_to_model(const at::Tensor& latent, const DenoiserTraits& traits) {
+  if (traits.latent_mean.empty()) return latent * traits.latent_scale;
+  const at::Tensor mean = by_channel(traits.latent_mean, latent);
+  return (latent - mean) * traits.latent_scale / by_channel(traits.latent_std, latent);
 }
 
 at::Tensor latent_from_model(const at::Tensor& latent, const DenoiserTraits& traits) {
-  return latent / traits.latent_scale + traits.latent_shift;
+  if (traits.latent_mean.empty()) return latent / traits.latent_scale;
+  const at::Tensor mean = by_channel(traits.latent_mean, latent);
+  return latent * by_channel(traits.latent_std, latent) / traits.latent_scale + mean;
 }
 
 Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingModel& model) {
@@ -186,14 +209,19 @@ Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingMode
                           latent_row(row.latent, what + ".latent", traits.latent_channels));
     LUNA_ASSIGN_OR_RETURN(at::Tensor scaled,
                           torch_call(what, [&] { return latent_to_model(latent, traits); }));
-    latents.push_back(std::move(scaled));
-    LUNA_ASSIGN_OR_RETURN(SamplePlan::Row planned, plan_row(row, what, model, *plan.sampling));
-    plan.rows.push_back(std::move(planned));
+    latents.push_back(scaled.unsqueeze(0));
     plan.step_noise.push_back({row.noise.seed, row.noise.batch_size, row.noise.batch_index});
   }
-  const std::vector<std::int64_t> chw = latents.front().sizes().vec();
+  const std::vector<std::int64_t> chw = latents.front().sizes().slice(1).vec();
+  LUNA_ASSIGN_OR_RETURN(std::vector<at::Tensor> masks, masks_of(request, chw));
+  for (std::size_t i = 0; i < request.rows.size(); ++i) {
+    LUNA_ASSIGN_OR_RETURN(SamplePlan::Row planned,
+                          plan_row(request.rows[i], fmt::format("rows[{}]", i), model,
+                                   *plan.sampling, {chw[1], chw[2], false, latents[i], masks[i]}));
+    plan.rows.push_back(std::move(planned));
+  }
   LUNA_ASSIGN_OR_RETURN(plan.noise, noise_of(request, chw, false));
-  LUNA_ASSIGN_OR_RETURN(plan.mask, masks_of(request, chw));
+  LUNA_ASSIGN_OR_RETURN(plan.mask, stacked_masks(std::move(masks), latents.front()));
   if (plan.mask.defined()) {
     plan.inpaint_noise = plan.noise;
     if (draws_inpaint_noise_anew(request.run.sampler)) {
@@ -201,7 +229,7 @@ Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingMode
     }
   }
   LUNA_RETURN_IF_ERROR(torch_call("moving latents to the device", [&] {
-    plan.latent = at::stack(latents).to(model.device());
+    plan.latent = at::cat(latents).to(model.device());
     plan.noise = plan.noise.to(model.device());
     if (!plan.mask.defined()) return;
     plan.inpaint_noise = plan.inpaint_noise.to(model.device());

@@ -21,7 +21,7 @@ struct SamplePlan {
     const DenoisingModel* model = nullptr;  ///< with what is merged of the row's adapters
     const RowAdapters* adapters = nullptr;  ///< what is added to the row
   };
-  const ModelSampling* sampling = nullptr;
+  std::shared_ptr<const ModelSampling> sampling;
   Sampler sampler = nullptr;
   std::vector<float> sigmas;  ///< fewer than two: the latent is the result
   std::vector<Row> rows;
@@ -38,6 +38,8 @@ Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingMode
 /// Latent scale of the VAE and of the model. An empty (all zero) latent stays zero in both
 /// (comfyui-semantics.md 3.8).
 at::Tensor latent_to_model(const at::Tensor& latent, const DenoiserTraits& traits);
+/// As latent_to_model() does with what is not empty; [C, h, w], or with rows before.
+at::Tensor scaled_to_model(const at::Tensor& latent, const DenoiserTraits& traits);
 at::Tensor latent_from_model(const at::Tensor& latent, const DenoiserTraits& traits);
 
 }  // namespace luna::worker

@@ -8,6 +8,7 @@
 #include "daemon/worker/models/autoencoder_names.h"
 #include "daemon/worker/models/model_shapes.h"
 #include "daemon/worker/models/unet_diffusers_names.h"
+#include "daemon/worker/models/unet_variant.h"
 
 namespace luna::worker {
 namespace {
@@ -127,7 +128,10 @@ std::optional<Rename> find_unet(const TensorDirectory& file) {
   if (const auto prefix = find_prefix(file, kUNetPrefixes, kUNetMarker)) {
     return [prefix = *prefix](const std::string& name) {
       const std::string_view rest = after(name, prefix);
-      return belongs_to_unet(rest) ? std::string(rest) : std::string();
+      // A whole checkpoint has the markers of its UNet without the prefix.
+      if (is_variant_marker(name)) return name;
+      const bool own = belongs_to_unet(rest) || is_variant_marker(rest);
+      return own ? std::string(rest) : std::string();
     };
   }
   const auto prefix = find_prefix(file, kDiffusersUNetPrefixes, kDiffusersUNetMarker);

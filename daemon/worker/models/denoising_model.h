@@ -3,6 +3,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 
@@ -11,7 +12,13 @@
 
 namespace luna::worker {
 
-enum class Prediction { kEps, kV, kEdm, kFlow, kFlux };
+/// kEdmV: velocity over kEdm's continuous range of sigmas.
+enum class Prediction { kEps, kV, kEdm, kEdmV, kFlow, kFlux };
+
+/// A continuous noise schedule, and the deviation of the data that it was made for.
+struct SigmaRange {
+  double min = 0.002, max = 120.0, data = 1.0;
+};
 
 /// What goes into a model's vector conditioning beside the pooled text: sizes and places of the
 /// picture as sinusoids of kSizeWidth each.
@@ -26,13 +33,19 @@ inline constexpr int kSizeWidth = 256;
 struct DenoiserTraits {
   std::string family;  ///< "sd1"
   Prediction prediction = Prediction::kEps;
+  bool zero_terminal_snr = false;  ///< of kV: the last trained step keeps no signal
+  SigmaRange sigmas;               ///< of kEdm and kEdmV
   int latent_channels = 4;
-  int latent_factor = 8;      ///< pixels a latent cell, each way
-  double latent_scale = 1.0;  ///< model space = (VAE space - shift) * scale
-  double latent_shift = 0.0;
+  int latent_factor = 8;                       ///< pixels a latent cell, each way
+  double latent_scale = 1.0;                   ///< model space = (VAE space - mean) * scale / std
+  std::vector<float> latent_mean, latent_std;  ///< one a channel; empty: 0 and 1
   int context_width = 768;
   VectorConditioning vector = VectorConditioning::kNone;
   int vector_width = 0;  ///< of "y"
+  /// Of an inpainting model, else empty: mid-grey in model space, one a channel. Such a model takes
+  /// "c_concat": the mask, then the latent of the picture without what the mask repaints.
+  std::vector<float> blank_latent;
+  bool inpaints() const { return !blank_latent.empty(); }
   /// Cross-attention only: contexts of different length may be repeated to a common multiple.
   bool context_repeats = true;
 };

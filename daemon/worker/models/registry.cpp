@@ -7,6 +7,7 @@
 #include "daemon/worker/models/component_names.h"
 #include "daemon/worker/models/model_shapes.h"
 #include "daemon/worker/models/unet_ldm.h"
+#include "daemon/worker/models/unet_variant.h"
 #include "daemon/worker/models/unserved_families.h"
 
 namespace luna::worker {
@@ -38,22 +39,33 @@ ComponentInfo info_of(Slot slot, std::string family, std::string description,
   return info;
 }
 
+/// "SDXL inpainting UNet (v-prediction): ".
+std::string title_of(const std::string& family, bool inpaints, const UNetVariant& variant) {
+  const char* const name = family == "sd1" ? "SD1.5" : family == "sdxl" ? "SDXL" : "SDXL refiner";
+  const std::string kind = variant.title().empty() ? "" : " (" + variant.title() + ")";
+  return fmt::format("{} {}UNet{}: ", name, inpaints ? "inpainting " : "", kind);
+}
+
 Result<DetectedComponent> describe_unet(const TensorDirectory& file, const Rename& rename) {
   const TensorDirectory component = renamed(file, rename);
   LUNA_ASSIGN_OR_RETURN(const UNetConfig config, UNetConfig::detect(component));
   if (config.linear_projections && config.context_width == 1024)
     return error(StatusCode::kUnimplemented,
                  "an SD2 UNet (context of 1024, matrices as projections) is not served yet");
-  if (config.in_channels != config.out_channels)
-    return error(StatusCode::kUnimplemented,
-                 "a UNet with {} input and {} output channels (inpainting or editing model) is not "
-                 "served yet; expected as many input as output channels",
-                 config.in_channels, config.out_channels);
   const std::string family = family_of(config);
-  const char* const title = family == "sd1"    ? "SD1.5 UNet: "
-                            : family == "sdxl" ? "SDXL UNet: "
-                                               : "SDXL refiner UNet: ";
-  ComponentInfo info = info_of(Slot::kUNet, family, title + config.describe(), component);
+  const bool inpaints = config.inpaints() && family != "sdxl_refiner";
+  if (config.in_channels != config.out_channels && !inpaints)
+    return error(StatusCode::kUnimplemented,
+                 "a UNet of family {} with {} input and {} output channels{} is not served yet; "
+                 "expected as many input as output channels, or 9 and 4 (an inpainting SD1.5 or "
+                 "SDXL)",
+                 family, config.in_channels, config.out_channels,
+                 config.in_channels == 8 ? " (an InstructPix2Pix or another editing model)" : "");
+  LUNA_ASSIGN_OR_RETURN(const UNetVariant variant, UNetVariant::detect(component, family));
+  ComponentInfo info = info_of(Slot::kUNet, family,
+                               title_of(family, inpaints, variant) + config.describe(), component);
+  info.prediction = variant.name();
+  info.inpaint = inpaints;
   if (const auto size = native_size(component)) {
     std::tie(info.native_width, info.native_height) = *size;
   }

@@ -36,6 +36,9 @@ struct UNetConfig {
   Stage middle_stage;
   std::vector<Stage> output;
 
+  /// An inpainting model: mask and masked latent come beside the latent.
+  bool inpaints() const { return out_channels == 4 && in_channels == 9; }
+
   std::int64_t heads_at(std::int64_t channels) const {
     return heads > 0 ? heads : channels / head_width;
   }

@@ -17,8 +17,20 @@ std::int64_t typical_extent(int level) {
 
 constexpr std::int64_t kRefinerSizes = 5;
 
-DenoiserTraits traits_of(const UNetConfig& config) {
+// A grey picture as a latent in model space, which an inpainting model is shown when it is given no
+// other (comfy/model_base.py: BaseModel.set_inpaint); the same for every family.
+const std::vector<float> kBlankLatent = {0.8223F, -0.6876F, 0.6364F, 0.1380F};
+
+// comfy/latent_formats.py: SDXL_Playground_2_5
+constexpr double kNormalizedScale = 0.5;
+const std::vector<float> kLatentMean = {-1.6574F, 1.886F, -1.383F, 2.5155F};
+const std::vector<float> kLatentStd = {8.4927F, 5.9022F, 6.5498F, 5.2299F};
+
+DenoiserTraits traits_of(const UNetConfig& config, const UNetVariant& variant) {
   DenoiserTraits traits;
+  traits.prediction = variant.prediction;
+  traits.zero_terminal_snr = variant.zero_terminal_snr;
+  traits.sigmas = variant.sigmas;
   const bool sdxl = config.adm_channels > 0;
   traits.family = family_of(config);
   traits.vector_width = static_cast<int>(config.adm_channels);
@@ -27,6 +39,12 @@ DenoiserTraits traits_of(const UNetConfig& config) {
         traits.family == "sdxl" ? VectorConditioning::kSdxl : VectorConditioning::kSdxlRefiner;
   }
   traits.latent_scale = sdxl ? 0.13025 : 0.18215;
+  if (variant.normalized_latents) {
+    traits.latent_scale = kNormalizedScale;
+    traits.latent_mean = kLatentMean;
+    traits.latent_std = kLatentStd;
+  }
+  if (config.inpaints()) traits.blank_latent = kBlankLatent;
   traits.latent_channels = static_cast<int>(config.out_channels);
   traits.context_width = static_cast<int>(config.context_width);
   return traits;
@@ -44,16 +62,17 @@ std::string family_of(const UNetConfig& config) {
 Result<std::shared_ptr<const LdmUNet>> LdmUNet::build(std::shared_ptr<const WeightStore> weights,
                                                       at::ScalarType compute, at::Device device) {
   LUNA_ASSIGN_OR_RETURN(UNetConfig config, UNetConfig::detect(directory_of(*weights)));
+  LUNA_ASSIGN_OR_RETURN(const UNetVariant variant, UNetVariant::read(*weights, family_of(config)));
   const WeightScope scope(std::move(weights));
-  auto model = std::make_shared<const LdmUNet>(std::move(config), scope, compute, device);
+  auto model = std::make_shared<const LdmUNet>(std::move(config), variant, scope, compute, device);
   LUNA_RETURN_IF_ERROR(scope.status().with_context("UNet"));
   return model;
 }
 
-LdmUNet::LdmUNet(UNetConfig config, const WeightScope& scope, at::ScalarType compute,
-                 at::Device device)
+LdmUNet::LdmUNet(UNetConfig config, const UNetVariant& variant, const WeightScope& scope,
+                 at::ScalarType compute, at::Device device)
     : config_(std::move(config)),
-      traits_(traits_of(config_)),
+      traits_(traits_of(config_, variant)),
       placement_(compute, device),
       time_in_(scope.child("time_embed").child(std::size_t{0}),
                {.in = config_.model_channels, .out = config_.embedding_width, .typical_rows = 8},

@@ -10,6 +10,7 @@
 #include "daemon/worker/layers/unet_res_block.h"
 #include "daemon/worker/models/denoising_model.h"
 #include "daemon/worker/models/unet_config.h"
+#include "daemon/worker/models/unet_variant.h"
 #include "daemon/worker/weights/weight_store.h"
 
 namespace luna::worker {
@@ -40,7 +41,8 @@ class LdmUNet : public DenoisingModel {
   const std::set<std::string>& row_wise_weights() const override { return placement_.row_wise(); }
   std::uint64_t activation_bytes(int rows, int height, int width, int tokens) const override;
 
-  LdmUNet(UNetConfig config, const WeightScope& scope, at::ScalarType compute, at::Device device);
+  LdmUNet(UNetConfig config, const UNetVariant& variant, const WeightScope& scope,
+          at::ScalarType compute, at::Device device);
 
  private:
   /// Any block of the net: its parts run in this order, absent ones are skipped.

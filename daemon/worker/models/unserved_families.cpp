@@ -25,9 +25,6 @@ constexpr std::array<std::string_view, 7> kPrefixes = {"",
 
 // In the order of the search: the more telling tensor first.
 constexpr std::array kMarkers = {
-    Marker{"a model of v-prediction", "v_pred", true},
-    Marker{"a model of EDM noise", "edm_mean", true},
-    Marker{"a model of v-prediction and EDM noise", "edm_vpred.sigma_max", true},
     Marker{"SD2", "cond_stage_model.model.ln_final.weight", true},
     Marker{"SD3", "joint_blocks.0.context_block.attn.qkv.weight", true},
     Marker{"Flux2", "double_stream_modulation_img.lin.weight", true},

@@ -111,7 +111,8 @@ class Velocity final : public Discrete {
   }
 };
 
-class Edm final : public VarianceExploding {
+/// Log sigma is linear in the timestep, without steps.
+class Continuous : public VarianceExploding {
  public:
   using VarianceExploding::VarianceExploding;
   double timestep(double sigma) const override {
@@ -126,9 +127,23 @@ class Edm final : public VarianceExploding {
     const double lowest = std::log(sigma_min());
     return std::exp((std::log(sigma_max()) - lowest) * (1 - percent) + lowest);
   }
+};
+
+class Edm final : public Continuous {
+ public:
+  using Continuous::Continuous;
   at::Tensor calculate_denoised(const at::Tensor& sigma, const at::Tensor& output,
                                 const at::Tensor& x) const override {
     return velocity_to_x0(sigma, output, x, false);
+  }
+};
+
+class EdmVelocity final : public Continuous {
+ public:
+  using Continuous::Continuous;
+  at::Tensor calculate_denoised(const at::Tensor& sigma, const at::Tensor& output,
+                                const at::Tensor& x) const override {
+    return velocity_to_x0(sigma, output, x, true);
   }
 };
 
@@ -228,6 +243,11 @@ at::Tensor rescaled_to_zero_snr(const at::Tensor& sigmas) {
   return ((1 - alpha_bar) / alpha_bar).sqrt();
 }
 
+std::vector<float> log_linear_table(double sigma_min, double sigma_max) {
+  constexpr int kSteps = 1000;
+  return to_vector(at::linspace(std::log(sigma_min), std::log(sigma_max), kSteps).exp());
+}
+
 }  // namespace
 
 std::unique_ptr<ModelSampling> make_eps_sampling() {
@@ -241,9 +261,12 @@ std::unique_ptr<ModelSampling> make_v_sampling(bool zero_terminal_snr) {
 
 std::unique_ptr<ModelSampling> make_edm_sampling(double sigma_min, double sigma_max,
                                                  double sigma_data) {
-  constexpr int kSteps = 1000;
-  const at::Tensor table = at::linspace(std::log(sigma_min), std::log(sigma_max), kSteps).exp();
-  return std::make_unique<Edm>(to_vector(table), sigma_data);
+  return std::make_unique<Edm>(log_linear_table(sigma_min, sigma_max), sigma_data);
+}
+
+std::unique_ptr<ModelSampling> make_edm_v_sampling(double sigma_min, double sigma_max,
+                                                   double sigma_data) {
+  return std::make_unique<EdmVelocity>(log_linear_table(sigma_min, sigma_max), sigma_data);
 }
 
 std::unique_ptr<ModelSampling> make_flow_sampling(double shift, double multiplier) {

@@ -44,6 +44,9 @@ std::unique_ptr<ModelSampling> make_v_sampling(bool zero_terminal_snr);
 /// Karras et al. 2022 preconditioning over a continuous range, timestep log(sigma) / 4.
 std::unique_ptr<ModelSampling> make_edm_sampling(double sigma_min, double sigma_max,
                                                  double sigma_data);
+/// Velocity prediction over make_edm_sampling()'s range: CosXL.
+std::unique_ptr<ModelSampling> make_edm_v_sampling(double sigma_min, double sigma_max,
+                                                   double sigma_data);
 /// Rectified flow with a shifted time of 1000 steps, timestep sigma * multiplier: SD3 (3.0, 1000),
 /// Lumina 2 (6.0, 1), Z-Image (3.0, 1).
 std::unique_ptr<ModelSampling> make_flow_sampling(double shift, double multiplier);

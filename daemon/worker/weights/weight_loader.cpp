@@ -126,12 +126,12 @@ Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weig
   LUNA_RETURN_IF_ERROR(weights.validate());
   WeightStore::Tensors tensors;
   for (const HostTensor& tensor : weights.tensors) {
-    LUNA_ASSIGN_OR_RETURN(at::Tensor placed,
-                          torch_call(fmt::format("placing tensor '{}'", tensor.name), [&] {
-                            const at::Tensor view = view_of(weights.bytes, tensor);
-                            const bool floating = at::isFloatingType(view.scalar_type());
-                            return view.to(floating ? storage : view.scalar_type()).to(device);
-                          }));
+    LUNA_ASSIGN_OR_RETURN(
+        at::Tensor placed, torch_call(fmt::format("placing tensor '{}'", tensor.name), [&] {
+          const at::Tensor view = view_of(weights.bytes, tensor);
+          const bool weight = at::isFloatingType(view.scalar_type()) && view.numel() != 1;
+          return view.to(weight ? storage : view.scalar_type()).to(device);
+        }));
     tensors.emplace(tensor.name, std::move(placed));
   }
   return std::make_shared<const WeightStore>(std::move(tensors), weights.metadata,

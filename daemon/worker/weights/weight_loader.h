@@ -31,8 +31,9 @@ struct WeightRequest {
 /// shrank or grew while it was read, RESOURCE_EXHAUSTED without memory. Nothing is kept on failure.
 Result<HostWeights> read_weights(const std::string& path, const Rename& rename);
 
-/// The tensors of `weights` on `device`, floating ones as `storage`. On the CPU those that have
-/// that type already are views of the sealed memory, which is read-only and may be shared with
+/// The tensors of `weights` on `device`, floating ones as `storage`, save single numbers: these are
+/// no weights but settings, and stay as they lie in the file. On the CPU those that have that type
+/// already are views of the sealed memory, which is read-only and may be shared with
 /// other processes. What HostWeights::validate() answers, RESOURCE_EXHAUSTED.
 Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weights,
                                                          at::ScalarType storage, at::Device device);

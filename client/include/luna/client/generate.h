@@ -68,7 +68,8 @@ using OnGenerateProgress = std::function<void(const GenerateProgress&)>;
 struct GeneratedPicture {
   Image image;  ///< RGB
   int batch_index = 0;
-  std::vector<LoraRef> loras;  ///< its own set
+  std::vector<LoraRef> loras;   ///< its own set
+  bool masked_picture = false;  ///< as GenerateResult's
 };
 /// In the order of the batch, from the thread that called generate(). What is not ok ends the
 /// generation with it.
@@ -81,6 +82,8 @@ struct GenerateResult {
   std::string workflow_id;
   std::vector<ComponentInfo>
       components;  ///< what was found in the files; empty for a given workflow_id
+  /// The model is one for inpainting, and was given the picture without what the mask repaints.
+  bool masked_picture = false;
   std::vector<std::string> warnings;  ///< textual inversions that were not found, ...
   int width = 0;
   int height = 0;

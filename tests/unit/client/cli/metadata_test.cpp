@@ -101,6 +101,23 @@ TEST(Metadata, ADiffusersFolderHasALoaderOfItsOwn) {
   EXPECT_EQ(graph["4"]["inputs"]["model_path"], "sdxl");
 }
 
+TEST(Metadata, TheGraphOfAnInpaintingModelGivesItTheMaskedPicture) {
+  Settings settings = all_settings();
+  settings.image = "/a/i.png";
+  settings.mask = "/a/m.png";
+  settings.batch = 2;
+  const nlohmann::json graph = comfy_graph(settings, true);
+  EXPECT_EQ(graph["13"]["class_type"], "InpaintModelConditioning");
+  EXPECT_EQ(graph["13"]["inputs"]["mask"], nlohmann::json::array({"12", 0}));
+  EXPECT_EQ(graph["13"]["inputs"]["noise_mask"], true);
+  EXPECT_FALSE(graph.contains("5"));
+  const auto& sampler = graph["3"]["inputs"];
+  EXPECT_EQ(sampler["positive"], nlohmann::json::array({"13", 0}));
+  EXPECT_EQ(sampler["negative"], nlohmann::json::array({"13", 1}));
+  EXPECT_EQ(graph["14"]["inputs"]["samples"], nlohmann::json::array({"13", 2}));
+  EXPECT_EQ(sampler["latent_image"], nlohmann::json::array({"14", 0}));
+}
+
 TEST(Metadata, ATextToPictureGraphBeginsWithAnEmptyLatent) {
   const nlohmann::json graph = comfy_graph(all_settings());
   EXPECT_EQ(graph["5"]["class_type"], "EmptyLatentImage");

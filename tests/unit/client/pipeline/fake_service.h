@@ -30,9 +30,10 @@ class FakeService : public InferenceService, public AdminService {
   UnloadModelReply unload_reply;
   RestoreModelReply restore_reply;
   Models models;
-  std::vector<ComponentInfo> components = {{Slot::kUNet, "sd1", "320 wide", 1, 1, ""},
-                                           {Slot::kVae, "autoencoder_kl", "", 1, 1, ""},
-                                           {Slot::kClipL, "clip_l", "", 1, 1, ""}};
+  std::vector<ComponentInfo> components = {
+      {Slot::kUNet, "sd1", "320 wide", 1, 1, "", 0, 0, "eps", false},
+      {Slot::kVae, "autoencoder_kl", "", 1, 1, "", 0, 0, "", false},
+      {Slot::kClipL, "clip_l", "", 1, 1, "", 0, 0, "", false}};
 
   // What it saw.
   std::mutex mutex;

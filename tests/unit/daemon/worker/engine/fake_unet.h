@@ -31,7 +31,12 @@ class FakeUnet final : public DenoisingModel {
     return static_cast<std::uint64_t>(rows) * 1000;
   }
 
-  DenoiserTraits traits_{.family = "sd1", .context_width = 8};
+  DenoiserTraits traits_ = [] {
+    DenoiserTraits traits;
+    traits.family = "sd1";
+    traits.context_width = 8;
+    return traits;
+  }();
   std::function<void(const at::Tensor& x)> before_forward;  ///< may throw
   mutable std::vector<int> rows_of_forwards, tokens_of_forwards;
   mutable std::vector<bool> with_adapters;

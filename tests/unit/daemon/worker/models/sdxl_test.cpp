@@ -85,16 +85,5 @@ TEST_F(Sdxl, TheUNetSaysWhatItsVectorConditioningIs) {
   EXPECT_EQ(unet->traits().latent_scale, 0.13025);
 }
 
-TEST(SdxlVariants, OfAnotherPredictionAreRefusedByTheirMarker) {
-  for (const char* marker : {"v_pred", "edm_mean", "edm_vpred.sigma_max"}) {
-    TensorDirectory file;
-    file.tensors[marker] = {DType::kF32, {}};
-    file.tensors["model.diffusion_model.input_blocks.0.0.weight"] = {DType::kF32, {64, 4, 3, 3}};
-    const auto detected = detect_components(file);
-    EXPECT_EQ(detected.status().code(), StatusCode::kUnimplemented);
-    EXPECT_THAT(detected.status().message(), testing::HasSubstr(marker));
-  }
-}
-
 }  // namespace
 }  // namespace luna::worker

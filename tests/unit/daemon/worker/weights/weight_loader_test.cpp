@@ -120,6 +120,17 @@ TEST_F(WeightLoaderTest, WholeNumbersAndBoolsKeepTheirType) {
   EXPECT_EQ((*store)->find("empty")->scalar_type(), at::kHalf);
 }
 
+TEST_F(WeightLoaderTest, SingleNumbersAreSettingsAndKeepTheirValueInEveryPrecision) {
+  support::SafetensorsWriter writer;
+  writer.add("sigma", {1}, std::vector<float>{0.002F});
+  writer.add("weights", {2}, std::vector<float>{0.002F, 1.0F});
+  writer.write(dir_->file("settings"));
+  const auto store = load_weights({dir_->file("settings"), nullptr, at::kBFloat16, at::kCPU});
+  ASSERT_TRUE(store.ok()) << store.status().to_string();
+  EXPECT_EQ((*store)->find("sigma")->item<float>(), 0.002F);
+  EXPECT_EQ((*store)->find("weights")->scalar_type(), at::kBFloat16);
+}
+
 TEST_F(WeightLoaderTest, RefusesAnEmptySelectionAndTwoTensorsOfOneName) {
   const auto none = load_weights({checkpoint(), below("absent."), at::kFloat, at::kCPU});
   EXPECT_EQ(none.status().code(), StatusCode::kInvalidArgument);
