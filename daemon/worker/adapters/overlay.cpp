@@ -18,13 +18,16 @@ struct Step {
   const WeightChange* change = nullptr;
   double strength = 1;
   int part = 0, parts = 1;  ///< of the weight's rows
-  std::string from;         ///< for messages: file and layer
+  bool transposed = false;
+  std::string from;  ///< for messages: file and layer
 
   Status fits(std::vector<std::int64_t> shape) const {
     if (!shape.empty()) shape[0] /= parts;
+    if (transposed) std::ranges::reverse(shape);
     return change->fits(shape).with_context(from);
   }
   at::Tensor apply(at::Tensor weight) const {
+    if (transposed) return change->apply(weight.t().contiguous(), strength).t().contiguous();
     if (parts == 1) return change->apply(std::move(weight), strength);
     const std::int64_t rows = weight.size(0) / parts;
     at::Tensor slice = weight.narrow(0, part * rows, rows);
@@ -61,10 +64,10 @@ Status plan(Slot slot, const LoadedAdapter& adapter, const AdapterNames& names,
     }
     ++known;
     const auto change = [&](const WeightChangePtr& by, const char* which) {
-      const std::string weight = own->layer + which;
+      const std::string weight = own->transposed ? own->layer : own->layer + which;
       if (!by) return;
       if (!component.has(weight)) return strangers.push_back(name + which);
-      steps[weight].push_back({by.get(), adapter.strength, own->part, own->parts,
+      steps[weight].push_back({by.get(), adapter.strength, own->part, own->parts, own->transposed,
                                fmt::format("{}, layer '{}'", adapter.path, name)});
     };
     change(layer.weight, ".weight");

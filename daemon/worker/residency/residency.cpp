@@ -176,7 +176,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   static Result<Adapters> identify_all(const std::vector<AdapterUse>& uses) {
     Adapters adapters;
     for (const AdapterUse& use : uses) {
-      LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(use.path));
+      LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify_adapter(use.path));
       adapters.emplace_back(std::move(file), use.strength);
     }
     return adapters;
