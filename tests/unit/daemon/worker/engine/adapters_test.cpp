@@ -1,6 +1,7 @@
 // Adapters as overlays over models that never change: what a call with a LoRA set answers, and what
 // is left of it afterwards.
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -96,6 +97,20 @@ TEST_F(Adapters, ThatReplaceEveryWeightMakeTheOtherModelsPicture) {
   const std::vector<float> adapted = latent(with({{dir_.file("all.safetensors"), 1, 1}}));
   models_.slots[Slot::kUNet].path = checkpoint;
   EXPECT_THAT(adapted, IsNear(latent(with({})), 1e-5));
+}
+
+TEST_F(Adapters, OfPeftHaveTheScaleOfTheConfigBesideThemAndAnotherOneWhenItChanges) {
+  const std::string adapter = unet_lora("adapter_model.safetensors");
+  const std::string alone = dir_.file("alone.safetensors");
+  std::filesystem::copy_file(adapter, alone);
+  const auto write_config = [&](int alpha) {
+    std::ofstream(dir_.file("adapter_config.json"))
+        << R"({"peft_type": "LORA", "r": 2, "lora_alpha": )" << alpha << "}";
+  };
+  write_config(3);
+  EXPECT_THAT(latent(with({{adapter, 1, 1}})), IsNear(latent(with({{alone, 1.5, 1}})), 1e-5));
+  write_config(14);
+  EXPECT_THAT(latent(with({{adapter, 0.1, 1}})), IsNear(latent(with({{alone, 0.7, 1}})), 1e-5));
 }
 
 TEST_F(Adapters, LeaveTheModelAsItWasBitForBitAfterAnyNumberOfSwitches) {
