@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # ./dev bench: runs the benchmarks over a real daemon and prints one JSON object or table each.
-# usage: run.sh BUILD_FOLDER [small_call|load|kills|bulk|overload|comfyui ...]     (none: all)
+# usage: run.sh BUILD_FOLDER [small_call|load|kills|bulk|overload|comfyui|adapters ...]     (none: all)
 set -euo pipefail
 build=$1; shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$build/bin
-wanted=${*:-small_call load kills bulk overload comfyui}
+wanted=${*:-small_call load kills bulk overload comfyui adapters}
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/luna-bench-XXXXXX")
 daemon=
@@ -49,6 +49,7 @@ for name in $wanted; do
       "$bin/bench_overload" --address "$address" --checkpoint tiny.safetensors --queue 16 ;;
     comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ]
       "${COMFYUI_PYTHON:-python3}" "$here/physical_limit.py" || [ $? = 77 ] ;;
-    *) echo "no benchmark '$name'; there are small_call, load, kills, bulk, overload, comfyui" >&2; exit 2 ;;
+    adapters) "${COMFYUI_PYTHON:-python3}" "$here/adapters_against_comfyui.py" "$bin" || [ $? = 77 ] ;;
+    *) echo "no benchmark '$name'; there are small_call, load, kills, bulk, overload, comfyui, adapters" >&2; exit 2 ;;
   esac
 done

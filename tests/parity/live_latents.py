@@ -269,7 +269,9 @@ def write_page(path, programs, results, summary):
         lines.append(f"| {sampler} | " + " | ".join(row) + " |")
     lines += ["", "Other cases:", "", "| case | relative error |", "|---|---|"]
     lines += [f"| {name} | {number(results[name])} |" for name in others()]
-    path.write_text("\n".join(lines) + "\n")
+    old = path.read_text() if path.exists() else ""
+    others_sections = old[old.find("\n## "):] if "\n## " in old else ""
+    path.write_text("\n".join(lines) + "\n" + others_sections)
 
 
 def main():

@@ -94,9 +94,10 @@ Maker maker_for(const AdapterParts& parts) {
 /// Of several kinds for one weight the last of this order is taken, as ComfyUI does
 /// (comfy/lora.py: load_lora).
 Result<AdapterFile::Layer> layer_from(const AdapterParts& parts) {
-  for (const char* part : {"reshape_weight", "magnitude_vector"}) {
-    if (!parts.has(part)) continue;
-    return error(StatusCode::kUnimplemented, "layer '{}': '{}' is not served", parts.layer, part);
+  const bool has_magnitude = parts.has("magnitude_vector");
+  if (parts.has("reshape_weight") || (has_magnitude && !parts.has("up"))) {
+    return error(StatusCode::kUnimplemented, "layer '{}': '{}' is not served", parts.layer,
+                 has_magnitude ? "magnitude_vector without LoRA" : "reshape_weight");
   }
   AdapterFile::Layer layer;
   if (const Maker make = maker_for(parts)) {
@@ -117,7 +118,8 @@ Result<AdapterFile::Layer> layer_from(const AdapterParts& parts) {
 
 }  // namespace
 
-Result<AdapterFile> make_adapter(const std::vector<std::pair<std::string, at::Tensor>>& tensors) {
+Result<AdapterFile> make_adapter(const std::vector<std::pair<std::string, at::Tensor>>& tensors,
+                                 const std::optional<PeftConfig>& config) {
   AdapterFile adapter;
   std::map<std::string, AdapterParts> layers;
   bool has_change = false;
@@ -143,7 +145,8 @@ Result<AdapterFile> make_adapter(const std::vector<std::pair<std::string, at::Te
                  "'*.lora_A.weight', '*.hada_w1_a', '*.lokr_w1', '*.diff'); the first is '{}'",
                  tensors.size(), tensors.empty() ? "" : tensors.front().first);
   }
-  for (const auto& [name, parts] : layers) {
+  for (auto& [name, parts] : layers) {
+    if (config) parts.scale = config->scale(name);
     LUNA_ASSIGN_OR_RETURN(AdapterFile::Layer layer, layer_from(parts));
     adapter.layers.emplace(name, std::move(layer));
   }
@@ -152,6 +155,7 @@ Result<AdapterFile> make_adapter(const std::vector<std::pair<std::string, at::Te
 
 Result<AdapterFile> read_adapter(const std::string& path) {
   LUNA_RETURN_IF_ERROR(refuse_pickle(path, "adapters"));
+  LUNA_ASSIGN_OR_RETURN(const std::optional<PeftConfig> config, PeftConfig::beside(path));
   LUNA_ASSIGN_OR_RETURN(const SafetensorsFile file, SafetensorsFile::open(path));
   std::vector<std::pair<std::string, at::Tensor>> tensors;
   for (const SafetensorsEntry& entry : file.header().entries) {
@@ -159,7 +163,7 @@ Result<AdapterFile> read_adapter(const std::string& path) {
     tensors.emplace_back(entry.name, std::move(tensor));
   }
   LUNA_RETURN_IF_ERROR(file.check_unchanged());
-  auto adapter = make_adapter(tensors);
+  auto adapter = make_adapter(tensors, config);
   LUNA_RETURN_IF_ERROR(adapter.status().with_context(path));
   return adapter;
 }

@@ -12,6 +12,8 @@ namespace {
 
 constexpr std::string_view kWeight = ".weight";
 constexpr std::string_view kFused = "in_proj";
+constexpr std::string_view kTextModel = "text_model.";
+constexpr const char* kTextProjection = "text_projection";
 
 std::string with_underscores(std::string text) {
   std::ranges::replace(text, '.', '_');
@@ -55,6 +57,7 @@ void AdapterNames::add_text_layer(Slot slot, const std::string& path, const Plac
   add((g ? "text_encoders.clip_g.transformer." : "text_encoders.clip_l.transformer.") + path,
       place);
   if (!g) add("lora_te_" + with_underscores(path), place);
+  if (path.starts_with(kTextModel)) add_text_layer(slot, path.substr(kTextModel.size()), place);
 }
 
 Result<AdapterNames> AdapterNames::of(Slot slot, const TensorDirectory& component) {
@@ -62,6 +65,9 @@ Result<AdapterNames> AdapterNames::of(Slot slot, const TensorDirectory& componen
   UNetConfig config;
   if (slot == Slot::kUNet) {
     LUNA_ASSIGN_OR_RETURN(config, UNetConfig::detect(component));
+  }
+  if (slot != Slot::kUNet && component.has(kTextProjection)) {
+    names.add_text_layer(slot, kTextProjection, {.layer = kTextProjection, .transposed = true});
   }
   const UNetLayerNames unet_names(config);
   for (const auto& [name, spec] : component.tensors) {

@@ -10,7 +10,8 @@ namespace luna::worker {
 
 /// How adapter files name the layers of one component: kohya's names (lora_unet_, lora_te_,
 /// lora_te1_, lora_te2_), with ldm's and with diffusers' paths, LyCORIS', PEFT's, and plain ones
-/// with a prefix (reference: comfy/lora.py model_lora_keys_unet, model_lora_keys_clip).
+/// with a prefix (reference: comfy/lora.py model_lora_keys_unet, model_lora_keys_clip); of text
+/// encoders also without "text_model.", as diffusers writes them with transformers 5.
 class AdapterNames {
  public:
   /// `component` in its own names. INVALID_ARGUMENT when it is no UNet that can be read.
@@ -21,6 +22,8 @@ class AdapterNames {
   struct Place {
     std::string layer;
     int part = 0, parts = 1;
+    bool transposed =
+        false;  ///< open_clip's "text_projection": `layer` is the tensor, the other way
     bool operator==(const Place&) const = default;
   };
   /// What a file's name means; nullptr: nothing here.

@@ -44,6 +44,7 @@ Result<std::optional<double>> AdapterParts::alpha() const {
 }
 
 Result<double> AdapterParts::alpha_over(std::int64_t rank) const {
+  if (scale) return *scale;
   LUNA_ASSIGN_OR_RETURN(const std::optional<double> value, alpha());
   return value ? *value / static_cast<double>(rank) : 1.0;
 }

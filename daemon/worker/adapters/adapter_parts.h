@@ -16,6 +16,8 @@ namespace luna::worker {
 struct AdapterParts {
   std::string layer;
   std::map<std::string, at::Tensor, std::less<>> tensors;
+  std::optional<double>
+      scale;  ///< said outside the tensors (PEFT's config): instead of alpha / rank
 
   bool has(std::string_view part) const { return tensors.contains(part); }
   /// Undefined when there is none.
@@ -26,6 +28,7 @@ struct AdapterParts {
   Result<at::Tensor> need(std::string_view part, std::int64_t dimensions) const;
   /// nullopt when the file gives none; INVALID_ARGUMENT unless it is one finite number.
   Result<std::optional<double>> alpha() const;
+  /// `scale` where it is said, else alpha / rank, else 1.
   Result<double> alpha_over(std::int64_t rank) const;
   /// INVALID_ARGUMENT about this layer.
   Status wrong(const std::string& what) const;
@@ -33,7 +36,8 @@ struct AdapterParts {
 
 // What the parts make, one function a kind; INVALID_ARGUMENT for parts that contradict each other.
 
-/// LoRA and LoCon: W + up·down, for convolutions with `mid` in between (Tucker form).
+/// LoRA and LoCon: W + up·down, for convolutions with `mid` in between (Tucker form); with LyCORIS'
+/// or PEFT's DoRA magnitude.
 Result<WeightChangePtr> make_low_rank(const AdapterParts& parts);
 /// LoHa: (w1_a·w1_b) ⊙ (w2_a·w2_b); in Tucker form with t1 and t2.
 Result<WeightChangePtr> make_hadamard(const AdapterParts& parts);

@@ -45,7 +45,7 @@ class Planner {
       for (const auto& [change, which] :
            {std::pair(layer.weight, ".weight"), std::pair(layer.bias, ".bias")}) {
         if (!change) continue;
-        if (!component_.has(own->layer + which)) {
+        if (!component_.has(tensor_of(*own, which))) {
           strangers.push_back(name + which);
           continue;
         }
@@ -66,18 +66,23 @@ class Planner {
   }
 
  private:
+  static std::string tensor_of(const AdapterNames::Place& own, const char* which) {
+    return own.transposed ? own.layer : own.layer + which;
+  }
+
   Status add_change(const AdapterUse& use, const std::string& name, const AdapterNames::Place& own,
                     const WeightChange& change, const char* which) {
-    const std::string weight = own.layer + which;
+    const std::string weight = tensor_of(own, which);
     const std::string from = fmt::format("{}, layer '{}'", use.path, name);
     const std::vector<std::int64_t>& whole = component_.tensors.at(weight).shape;
     std::vector<std::int64_t> shape = whole;
     if (!shape.empty()) shape[0] /= own.parts;
+    if (own.transposed) std::ranges::reverse(shape);
     LUNA_RETURN_IF_ERROR(change.fits(shape).with_context(from));
     const double strength = use.strength * block_strength(use.blocks, own.layer);
     if (strength == 0) return {};
     plan_.shapes.emplace(weight, whole);
-    plan_.changes[weight].push_back({&change, strength, own.part, own.parts, from});
+    plan_.changes[weight].push_back({&change, strength, own.part, own.parts, own.transposed, from});
     return {};
   }
 

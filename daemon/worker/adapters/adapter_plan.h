@@ -36,6 +36,7 @@ struct AdapterPlan {
     const WeightChange* change = nullptr;
     double strength = 1;
     int part = 0, parts = 1;  ///< of the weight's rows
+    bool transposed = false;  ///< it is for the weight the other way around
     std::string from;         ///< for messages: file and layer
   };
   std::map<std::string, std::vector<Change>> changes;       ///< by the component's own tensor names

@@ -18,7 +18,7 @@ Result<std::shared_ptr<const AdapterFile>> AdapterShelf::get(const FileIdentity&
   }
   ++reads_;
   LUNA_ASSIGN_OR_RETURN(AdapterFile read, read_adapter(file.path));
-  LUNA_ASSIGN_OR_RETURN(const FileIdentity after, identify(file.path));
+  LUNA_ASSIGN_OR_RETURN(const FileIdentity after, identify_adapter(file.path));
   if (after != file) {
     return error(StatusCode::kDataLoss, "{}: it changed while it was read", file.path);
   }

@@ -11,7 +11,8 @@
 namespace luna::worker {
 
 /// Parsed adapter files in memory, the longest unused leaving first beyond the limit. A file is
-/// looked at (stat) with every use: a changed one is read anew. Not thread-safe.
+/// looked at (stat) with every use: a changed one is read anew. Not thread-safe. Identities are
+/// identify_adapter()'s.
 class AdapterShelf {
  public:
   static constexpr std::uint64_t kDefaultLimit = std::uint64_t{2} << 30;

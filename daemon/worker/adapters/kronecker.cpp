@@ -60,7 +60,7 @@ Result<WeightChangePtr> make_kronecker(const AdapterParts& parts) {
   LUNA_ASSIGN_OR_RETURN(Side one, side(parts, "lokr_w1", ""));
   LUNA_ASSIGN_OR_RETURN(Side two, side(parts, "lokr_w2", "lokr_t2"));
   // Alpha is meant for a rank; two whole factors have none. Of two ranks the second one counts.
-  double scale = 1;
+  double scale = parts.scale.value_or(1);
   if (!two.is_whole() || !one.is_whole()) {
     const Factor& product = two.is_whole() ? one.product : two.product;
     LUNA_ASSIGN_OR_RETURN(scale, parts.alpha_over(product.rank()));

@@ -5,8 +5,9 @@ namespace {
 
 class LowRank final : public AdditiveChange {
  public:
-  LowRank(at::Tensor up, at::Tensor down, at::Tensor mid, double scale, at::Tensor magnitude)
-      : AdditiveChange(scale, std::move(magnitude)),
+  LowRank(at::Tensor up, at::Tensor down, at::Tensor mid, double scale, at::Tensor magnitude,
+          MagnitudeNorm norm)
+      : AdditiveChange(scale, std::move(magnitude), norm),
         up_(std::move(up)),
         down_(std::move(down)),
         mid_(std::move(mid)) {}
@@ -63,8 +64,14 @@ Result<WeightChangePtr> make_low_rank(const AdapterParts& parts) {
                     up.numel() / up.size(0)));
   }
   LUNA_ASSIGN_OR_RETURN(const double scale, parts.alpha_over(rank));
+  at::Tensor magnitude = parts.find("dora_scale");
+  MagnitudeNorm norm = MagnitudeNorm::kComfyUi;
+  if (parts.has("magnitude_vector")) {
+    magnitude = parts.find("magnitude_vector").flatten();
+    norm = MagnitudeNorm::kPeft;
+  }
   return WeightChangePtr(std::make_shared<LowRank>(std::move(up), std::move(down), std::move(mid),
-                                                   scale, parts.find("dora_scale")));
+                                                   scale, std::move(magnitude), norm));
 }
 
 }  // namespace luna::worker

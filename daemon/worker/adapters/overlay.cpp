@@ -34,6 +34,8 @@ class LowRankSum {
 };
 
 at::Tensor apply_to_part(const Change& change, at::Tensor weight) {
+  if (change.transposed)
+    return change.change->apply(weight.t().contiguous(), change.strength).t().contiguous();
   if (change.parts == 1) return change.change->apply(std::move(weight), change.strength);
   const std::int64_t rows = weight.size(0) / change.parts;
   at::Tensor slice = weight.narrow(0, change.part * rows, rows);
@@ -44,8 +46,9 @@ at::Tensor apply_to_part(const Change& change, at::Tensor weight) {
 at::Tensor apply_all(const std::vector<Change>& changes, at::Tensor weight) {
   LowRankSum sum;
   for (const Change& change : changes) {
+    const bool whole = change.parts == 1 && !change.transposed;
     const std::optional<LowRankProduct> product =
-        change.parts == 1 ? change.change->product(weight.sizes()) : std::nullopt;
+        whole ? change.change->product(weight.sizes()) : std::nullopt;
     if (product) {
       sum.join(*product, change.strength, weight);
       continue;

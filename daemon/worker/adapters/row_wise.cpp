@@ -10,7 +10,7 @@ Result<RowWise> make_row_wise(const AdapterPlan& plan, const std::set<std::strin
   auto factors = std::make_shared<LowRankFactors>();
   for (const auto& [weight, changes] : plan.changes) {
     const AdapterPlan::Change& change = changes.front();
-    if (changes.size() > 1 || change.parts > 1 || !row_wise.contains(weight))
+    if (changes.size() > 1 || change.parts > 1 || change.transposed || !row_wise.contains(weight))
       return RowWise{nullptr, fmt::format("what {} changes is not added row by row", change.from)};
     LUNA_ASSIGN_OR_RETURN(auto product, torch_call(change.from, [&] {
                             return change.change->product(plan.shapes.at(weight));

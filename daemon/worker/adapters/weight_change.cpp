@@ -26,13 +26,14 @@ Status magnitude_fits(const at::Tensor& magnitude, at::IntArrayRef weight) {
 }
 
 at::Tensor decomposed(const at::Tensor& weight, const at::Tensor& delta,
-                      const at::Tensor& magnitude, double strength) {
+                      const at::Tensor& magnitude, double strength, MagnitudeNorm of) {
   const at::Tensor sum = weight + delta;
   std::vector<std::int64_t> beside(static_cast<std::size_t>(weight.dim()), 1);
   at::Tensor norm;
   if (magnitude.size(0) == weight.size(0)) {
     beside[0] = weight.size(0);
-    norm = weight.flatten(1).norm(2, {1}).view(beside);
+    const at::Tensor& measured = of == MagnitudeNorm::kPeft ? sum : weight;
+    norm = measured.flatten(1).norm(2, {1}).view(beside);
   } else {
     beside[1] = weight.size(1);
     norm = sum.transpose(0, 1).flatten(1).norm(2, {1}).view(beside);
@@ -44,12 +45,15 @@ at::Tensor decomposed(const at::Tensor& weight, const at::Tensor& delta,
 
 Status AdditiveChange::fits(at::IntArrayRef weight) const {
   LUNA_RETURN_IF_ERROR(direction_fits(weight));
+  if (norm_ == MagnitudeNorm::kPeft && magnitude_.numel() != weight[0])
+    return misfit(weight, "a DoRA magnitude for each row", fmt::format("{}", magnitude_.numel()));
   return magnitude_fits(magnitude_, weight);
 }
 
 at::Tensor AdditiveChange::apply(at::Tensor weight, double strength) const {
   const at::Tensor towards = direction(weight).reshape(weight.sizes());
-  if (magnitude_.defined()) return decomposed(weight, scale_ * towards, magnitude_, strength);
+  if (magnitude_.defined())
+    return decomposed(weight, scale_ * towards, magnitude_, strength, norm_);
   return weight.add_(towards, strength * scale_);
 }
 

@@ -33,14 +33,19 @@ class WeightChange {
 };
 using WeightChangePtr = std::shared_ptr<const WeightChange>;
 
+/// Which norm DoRA's magnitude is divided by: that of rows of the unchanged weight or of columns of
+/// the sum, as ComfyUI does (comfy/weight_adapter/base.py: weight_decompose), or that of the sum's
+/// rows, as PEFT does.
+enum class MagnitudeNorm { kComfyUi, kPeft };
+
 /// A change W + strength * scale * D, where D does not depend on the strength; with a DoRA
 /// magnitude the sum is brought to it first.
 class AdditiveChange : public WeightChange {
  public:
   /// `scale`: alpha / rank, or 1. `magnitude`: DoRA's, one number an output row or an input column;
   /// undefined: none.
-  AdditiveChange(double scale, at::Tensor magnitude)
-      : scale_(scale), magnitude_(std::move(magnitude)) {}
+  AdditiveChange(double scale, at::Tensor magnitude, MagnitudeNorm norm = MagnitudeNorm::kComfyUi)
+      : scale_(scale), magnitude_(std::move(magnitude)), norm_(norm) {}
   Status fits(at::IntArrayRef weight) const final;
   at::Tensor apply(at::Tensor weight, double strength) const final;
 
@@ -56,13 +61,15 @@ class AdditiveChange : public WeightChange {
  private:
   const double scale_;
   const at::Tensor magnitude_;
+  const MagnitudeNorm norm_;
 };
 
 /// DoRA (Liu et al. 2024): `delta` is added to `weight`, rows or columns of the sum are scaled to
-/// `magnitude`, and `strength` says how far the weight goes there. The norm is that of the
+/// `magnitude`, and `strength` says how far the weight goes there. ComfyUI's norm is that of the
 /// unchanged weight's rows when the magnitude has one number a row, else that of the sum's columns.
 at::Tensor decomposed(const at::Tensor& weight, const at::Tensor& delta,
-                      const at::Tensor& magnitude, double strength);
+                      const at::Tensor& magnitude, double strength,
+                      MagnitudeNorm of = MagnitudeNorm::kComfyUi);
 
 /// Whether decomposed() can take such a magnitude; an undefined one always fits.
 Status magnitude_fits(const at::Tensor& magnitude, at::IntArrayRef weight);

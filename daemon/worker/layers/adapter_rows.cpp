@@ -44,7 +44,8 @@ void AdapterRows::add_linear(const std::string& weight, const at::Tensor& x, at:
   for_each_term(weight, [&](const Span& span, const LowRankFactors::Term& term, double strength) {
     const at::Tensor in = x.narrow(0, span.first, span.count).reshape({-1, x.size(-1)});
     at::Tensor out = y.narrow(0, span.first, span.count).view({-1, y.size(-1)});
-    out.addmm_(at::mm(in, term.down.t()), term.up.t(), 1, strength);
+    // A projection that is a 1x1 convolution in the file runs as a matrix.
+    out.addmm_(at::mm(in, term.down.flatten(1).t()), term.up.t(), 1, strength);
   });
 }
 

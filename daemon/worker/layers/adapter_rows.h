@@ -19,7 +19,7 @@ namespace luna::worker {
 struct LowRankFactors {
   struct Term {
     at::Tensor up;    ///< [out, rank]
-    at::Tensor down;  ///< [rank, in], for a convolution [rank, in, k, k]
+    at::Tensor down;  ///< [rank, in], for a convolution's weight [rank, in, k, k]
     double scale = 1;
   };
   std::unordered_map<std::string, Term> terms;

@@ -3,7 +3,7 @@
 namespace luna::worker {
 namespace {
 
-at::ScalarType storage_type(Precision precision, DType file_type, at::Device device) {
+at::ScalarType storage_type(Precision precision, DType file_type, Slot slot, at::Device device) {
   switch (precision) {
     case Precision::kF32:
       return at::kFloat;
@@ -15,7 +15,7 @@ at::ScalarType storage_type(Precision precision, DType file_type, at::Device dev
       break;
   }
   if (device.is_cpu()) return at::kFloat;
-  return file_type == DType::kF16 ? at::kHalf : at::kBFloat16;
+  return file_type == DType::kF16 && slot != Slot::kVae ? at::kHalf : at::kBFloat16;
 }
 
 bool computes_in_f32(Slot slot) {
@@ -25,8 +25,9 @@ bool computes_in_f32(Slot slot) {
 }  // namespace
 
 ComponentTypes component_types(Precision precision, DType file_type, Slot slot, at::Device device) {
-  const at::ScalarType storage = storage_type(precision, file_type, device);
-  const bool f32 = computes_in_f32(slot) || (device.is_cpu() && storage == at::kHalf);
+  const at::ScalarType storage = storage_type(precision, file_type, slot, device);
+  const bool half_in_f32 = device.is_cpu() || slot == Slot::kVae;
+  const bool f32 = computes_in_f32(slot) || (half_in_f32 && storage == at::kHalf);
   return {storage, f32 ? at::kFloat : storage};
 }
 

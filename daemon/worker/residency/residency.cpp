@@ -10,6 +10,7 @@
 #include "common/local/identify.h"
 #include "common/log/log.h"
 #include "common/model_files/model_files.h"
+#include "daemon/worker/adapters/peft_config.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
 #include "daemon/worker/residency/overlay_maker.h"
@@ -184,7 +185,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
   static Result<Adapters> identify_all(const Wanted& wanted) {
     Adapters adapters{{}, wanted.row_wise};
     for (const AdapterUse& use : wanted.adapters) {
-      LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify(use.path));
+      LUNA_ASSIGN_OR_RETURN(FileIdentity file, identify_adapter(use.path));
       adapters.in_order.push_back({std::move(file), use});
     }
     return adapters;

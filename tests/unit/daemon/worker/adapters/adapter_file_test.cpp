@@ -143,12 +143,23 @@ TEST_F(AdapterFiles, PartsThatContradictEachOtherAreNamed) {
 }
 
 TEST_F(AdapterFiles, WhatIsNotServedIsSaidRatherThanLeftOut) {
-  EXPECT_THAT(refusal({{"x.lora_A.weight", {2, 3}},
-                       {"x.lora_B.weight", {4, 2}},
-                       {"x.lora_magnitude_vector", {4}}}),
-              AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("magnitude_vector")));
+  EXPECT_THAT(
+      refusal(
+          {{"x.lora_A.weight", {2, 3}}, {"x.lora_B.weight", {4, 2}}, {"x.reshape_weight", {2}}}),
+      AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("reshape_weight")));
+  EXPECT_THAT(refusal({{"x.diff", {2, 3}}, {"x.lora_magnitude_vector", {4}}}),
+              AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("magnitude_vector without LoRA")));
   EXPECT_THAT(read_adapter("/models/old.pt").status().to_string(),
               AllOf(HasSubstr("UNIMPLEMENTED"), HasSubstr("pickle")));
+}
+
+TEST_F(AdapterFiles, PeftsMagnitudeHasOneNumberForEachRow) {
+  const auto read = read_adapter(file({{"x.lora_A.weight", {2, 3}},
+                                       {"x.lora_B.weight", {4, 2}},
+                                       {"x.lora_magnitude_vector", {3}}}));
+  ASSERT_TRUE(read.ok()) << read.status().to_string();
+  EXPECT_THAT(read->layers.at("x").weight->fits({4, 3}).to_string(),
+              HasSubstr("a DoRA magnitude for each row for a weight [4, 3], found 3"));
 }
 
 TEST_F(AdapterFiles, AChangeSaysWhichWeightsItFits) {

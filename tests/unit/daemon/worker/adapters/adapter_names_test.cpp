@@ -1,10 +1,13 @@
 #include "daemon/worker/adapters/adapter_names.h"
 
 #include <fstream>
+#include <set>
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 #include <nlohmann/json.hpp>
 
+#include "daemon/worker/adapters/adapter_file.h"
+#include "daemon/worker/models/component_names.h"
 #include "daemon/worker/models/unet_diffusers_names.h"
 #include "tests/support/tiny_sd15.h"
 
@@ -16,6 +19,14 @@ TensorDirectory directory(const std::vector<support::NamedTensor>& tensors) {
   for (const support::NamedTensor& tensor : tensors)
     directory.tensors.emplace(tensor.name, tensor.spec);
   return directory;
+}
+
+/// Of CLIP-G as a single file of SDXL has it.
+TensorDirectory clip_g_directory(const support::TinySd15Options& options) {
+  TensorDirectory file;
+  for (const support::NamedTensor& tensor : tiny_clip_g_tensors(options))
+    file.tensors.emplace("conditioner.embedders.1.model." + tensor.name, tensor.spec);
+  return renamed(file, find_clip_g(file).value());
 }
 
 TEST(DiffusersNames, AreThoseOfComfyUisTableForEveryLayerOfSd15) {
@@ -91,6 +102,57 @@ TEST(AdapterNames, FindAThirdOfTheRowsWhereQueryKeyAndValueAreOneMatrix) {
   EXPECT_EQ(names->find("text_encoder_2." + attention + "v_proj")->part, 2);
   ASSERT_TRUE(names->find(kohya + "out_proj"));
   EXPECT_EQ(names->find(kohya + "out_proj")->parts, 1);
+}
+
+TEST(AdapterNames, FindThePooledVectorsProjectionInEitherForm) {
+  TensorDirectory component;
+  component.tensors["text_projection"] = {DType::kF32, {128, 64}};
+  const auto open_clip = AdapterNames::of(Slot::kClipG, component);
+  ASSERT_TRUE(open_clip.ok());
+  const AdapterNames::Place expected{.layer = "text_projection", .transposed = true};
+  for (const char* name : {"lora_te2_text_projection", "text_encoder_2.text_projection"}) {
+    ASSERT_TRUE(open_clip->find(name)) << name;
+    EXPECT_EQ(*open_clip->find(name), expected) << name;
+  }
+  component.tensors = {{"text_projection.weight", {DType::kF32, {64, 128}}}};
+  const auto transformers = AdapterNames::of(Slot::kClipG, component);
+  ASSERT_TRUE(transformers.ok() && transformers->find("lora_te2_text_projection"));
+  EXPECT_FALSE(transformers->find("lora_te2_text_projection")->transposed);
+}
+
+TEST(AdapterNames, PlaceEveryTensorThatDiffusersSavesOfSdxlInOneComponent) {
+  const support::TinySd15Options options = support::TinySd15Options::sdxl();
+  const std::map<Slot, AdapterNames> components = {
+      {Slot::kUNet, *AdapterNames::of(Slot::kUNet, directory(tiny_unet_tensors(options)))},
+      {Slot::kClipL, *AdapterNames::of(Slot::kClipL, directory(tiny_text_tensors(options)))},
+      {Slot::kClipG, *AdapterNames::of(Slot::kClipG, clip_g_directory(options))}};
+  const auto recorded = nlohmann::json::parse(
+      std::ifstream(LUNA_SOURCE_DIR "/tests/parity/fixtures/adapters/names_diffusers.json"));
+  for (const char* format : {"diffusers", "kohya"}) {
+    std::vector<std::pair<std::string, at::Tensor>> tensors;
+    for (const std::string name : recorded[format])
+      tensors.emplace_back(name, name.ends_with("alpha") ? at::ones({}) : at::ones({1, 1}));
+    const auto adapter = make_adapter(tensors);
+    ASSERT_TRUE(adapter.ok()) << adapter.status().to_string();
+    EXPECT_THAT(adapter->unknown, testing::IsEmpty()) << format;
+    std::map<Slot, std::set<std::pair<std::string, int>>> placed;
+    for (const auto& [name, layer] : adapter->layers) {
+      int places = 0, meant = 0;
+      for (const auto& [slot, names] : components) {
+        meant += AdapterNames::is_meant_for(slot, name);
+        const AdapterNames::Place* place = names.find(name);
+        if (!place) continue;
+        ++places;
+        EXPECT_TRUE(AdapterNames::is_meant_for(slot, name)) << name;
+        EXPECT_TRUE(placed[slot].emplace(place->layer, place->part).second) << name << " twice";
+      }
+      EXPECT_EQ(places, 1) << format << ": " << name;
+      EXPECT_EQ(meant, 1) << format << ": " << name;
+    }
+    EXPECT_EQ(placed[Slot::kClipL].size(), 3u * 6) << format;
+    EXPECT_EQ(placed[Slot::kClipG].size(), 3u * 6 + 1) << format << ", with text_projection";
+    EXPECT_EQ(placed[Slot::kUNet].size(), adapter->layers.size() - 37) << format;
+  }
 }
 
 TEST(AdapterNames, TellWhatALayerWasMeantFor) {

@@ -1,6 +1,7 @@
 // Adapters as overlays over models that never change: what a call with a LoRA set answers, and what
 // is left of it afterwards.
 #include <filesystem>
+#include <fstream>
 #include <random>
 
 #include <gmock/gmock.h>
@@ -118,6 +119,20 @@ TEST_F(Adapters, ThatReplaceEveryWeightMakeTheOtherModelsPicture) {
   const std::vector<float> adapted = latent(with({lora(dir_.file("all.safetensors"))}));
   models_.slots[Slot::kUNet].path = checkpoint;
   EXPECT_THAT(adapted, IsNear(latent(with({})), 1e-5));
+}
+
+TEST_F(Adapters, OfPeftHaveTheScaleOfTheConfigBesideThemAndAnotherOneWhenItChanges) {
+  const std::string adapter = unet_lora("adapter_model.safetensors");
+  const std::string alone = dir_.file("alone.safetensors");
+  std::filesystem::copy_file(adapter, alone);
+  const auto write_config = [&](int alpha) {
+    std::ofstream(dir_.file("adapter_config.json"))
+        << R"({"peft_type": "LORA", "r": 2, "lora_alpha": )" << alpha << "}";
+  };
+  write_config(3);
+  EXPECT_THAT(latent(with({lora(adapter)})), IsNear(latent(with({lora(alone, 1.5)})), 1e-5));
+  write_config(1);
+  EXPECT_THAT(latent(with({lora(adapter)})), IsNear(latent(with({lora(alone, 0.5)})), 1e-5));
 }
 
 TEST_P(AdaptersEitherWay, LeaveTheModelAsItWasBitForBitAfterAnyNumberOfSwitches) {

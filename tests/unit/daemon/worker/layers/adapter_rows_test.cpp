@@ -60,6 +60,17 @@ TEST(AdapterRows, AConvolutionGivesEachRowWhatItsMergedKernelWould) {
   }
 }
 
+TEST(AdapterRows, AProjectionThatIsAConvolutionInTheFileTakesItsFactorsAsSuch) {
+  const at::Tensor weight = at::randn({6, 4, 1, 1}), x = at::randn({2, 3, 4});
+  const at::Tensor up = at::randn({6, 2}), down = at::randn({2, 4, 1, 1});
+  Placement placement(at::kFloat, at::kCPU);
+  const Linear layer(scope_of({{"weight", weight}}), {.in = 4, .out = 6, .bias = false}, placement);
+  const auto factors = factors_of("weight", up, down);
+  const at::Tensor merged = weight.flatten(1) + at::mm(up, down.flatten(1));
+  EXPECT_TRUE(at::allclose(layer.forward(x, AdapterRows({{{factors, 1, {}}}, {{factors, 1, {}}}})),
+                           at::linear(x, merged), 1e-4, 1e-5));
+}
+
 TEST(AdapterRows, LayersThatNoAdapterNamesAreLeftAlone) {
   const at::Tensor x = at::randn({1, 4});
   Placement placement(at::kFloat, at::kCPU);

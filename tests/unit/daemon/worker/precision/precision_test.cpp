@@ -36,6 +36,13 @@ TEST(ComponentTypes, HalfOnTheCpuIsForStorageOnly) {
             (ComponentTypes{at::kHalf, at::kFloat}));
 }
 
+TEST(ComponentTypes, AVaeNeverComputesInHalfWhereItWouldOverflow) {
+  EXPECT_EQ(component_types(Precision::kAuto, DType::kF16, Slot::kVae, kGpu),
+            (ComponentTypes{at::kBFloat16, at::kBFloat16}));
+  EXPECT_EQ(component_types(Precision::kF16, DType::kF32, Slot::kVae, kGpu),
+            (ComponentTypes{at::kHalf, at::kFloat}));
+}
+
 TEST(ComponentTypes, TextEncodersComputeInF32OverRoundedWeights) {
   for (const Slot slot : {Slot::kClipL, Slot::kClipG, Slot::kT5, Slot::kLlm}) {
     EXPECT_EQ(component_types(Precision::kBF16, DType::kF32, slot, kCpu),
