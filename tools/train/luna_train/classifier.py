@@ -40,11 +40,12 @@ def in_order(things):
 
 
 def answers(scene):
-    """What the judge should say, question → answer. A pencil drawing has no colours to name."""
+    """What the judge should say, question → answer. Drawings in pencil or two inks have no colours to
+    name."""
     first, *others = in_order(scene.things)
     said = {"object": first.object, "position": first.position, "background": scene.background, "style": scene.style,
             "object2": others[0].object if others else "none"}
-    if scene.style != "pencil":
+    if scene.style not in scenes.COLOURLESS:
         said["colour"] = first.colour
         if others:
             said["colour2"] = others[0].colour

@@ -279,6 +279,14 @@ def _pencil(image):
     return Image.fromarray(numpy.clip(paper, 30, 246).astype(numpy.uint8)).convert("RGB")
 
 
+def _duotone(image):
+    """A print in two inks: brightness alone, from indigo over magenta to pale yellow."""
+    grey = numpy.asarray(ImageOps.grayscale(image), numpy.float32)
+    inks = numpy.asarray(((34, 20, 84), (214, 60, 124), (255, 232, 176)), numpy.float32)
+    channels = [numpy.interp(grey, (25, 125, 245), inks[:, channel]) for channel in range(3)]
+    return Image.fromarray(numpy.stack(channels, 2).astype(numpy.uint8))
+
+
 def draw(scene, size):
     """The scene as a PIL image, size × size."""
     rng = numpy.random.default_rng(scene.jitter)
@@ -293,6 +301,8 @@ def draw(scene, size):
         return _pixel_art(image, size)
     if scene.style == "pencil":
         return _pencil(image)
+    if scene.style == "duotone":
+        return _duotone(image)
     return image
 
 

@@ -17,7 +17,7 @@ from .tokens import tokenize
 from .unet_stage import denoising_loss, load_latents, make_unet
 
 RANK, ALPHA = 8, 8.0
-STYLE_SHARES = {"pixel": (0.0, 1.0, 0.0), "pencil": (0.0, 0.0, 1.0)}
+STYLE_SHARES = {"duotone": (0.0, 0.0, 0.0, 1.0), "pencil": (0.0, 0.0, 1.0)}
 
 
 def latents_name(style):

@@ -8,7 +8,8 @@ COLOURS = ("red", "orange", "yellow", "green", "blue", "purple", "pink", "brown"
 BACKGROUNDS = ("grey", "cream", "black", "meadow", "sea", "desert", "night", "snow", "city", "sunset", "forest")
 POSITIONS = ("middle", "left", "right", "top", "bottom")
 SIZES = ("medium", "small", "big")
-STYLES = ("flat", "pixel", "pencil")
+STYLES = ("flat", "pixel", "pencil", "duotone")
+COLOURLESS = ("pencil", "duotone")  # whose colours say nothing about the things
 COUNTS = (1, 2, 3)
 
 SYNONYMS = {"ball": ("ball", "sphere"), "box": ("box", "cube"), "house": ("house", "cottage"),
@@ -27,7 +28,8 @@ BACKGROUND_PHRASES = {
     "night": ("at night", "under the night sky"), "snow": ("in the snow", "in snowy mountains"),
     "city": ("in the city", "before city buildings"), "sunset": ("at sunset", "before the setting sun"),
     "forest": ("in a forest", "in the dark forest")}
-STYLE_PHRASES = {"flat": ("",), "pixel": ("pixel art of ", "pixel art, "), "pencil": ("pencil drawing of ",)}
+STYLE_PHRASES = {"flat": ("",), "pixel": ("pixel art of ", "pixel art, "), "pencil": ("pencil drawing of ",),
+                 "duotone": ("",)}  # a LoRA's alone: no caption names it
 NUMBER_WORDS = {2: "two", 3: "three"}
 
 
@@ -68,7 +70,7 @@ def _random_pair(rng):
 
 
 def random_scene(rng, style_shares=(0.9, 0.1, 0.0), two_objects=0.2, counted=0.08):
-    """A scene for training. Shares of the styles in the order of STYLES."""
+    """A scene for training. Shares of the first styles, in the order of STYLES."""
     kind = rng.random()
     if kind < two_objects:
         places = _pick(rng, (("left", "right"), ("right", "left"), ("top", "bottom"), ("bottom", "top")))
@@ -77,7 +79,7 @@ def random_scene(rng, style_shares=(0.9, 0.1, 0.0), two_objects=0.2, counted=0.0
         things = (Thing(*_random_pair(rng), count=int(rng.integers(2, 4))),)
     else:
         things = (Thing(*_random_pair(rng), position=_pick(rng, POSITIONS), size=_pick(rng, SIZES)),)
-    style = STYLES[int(rng.choice(len(STYLES), p=style_shares))]
+    style = STYLES[int(rng.choice(len(style_shares), p=style_shares))]
     return Scene(things, _pick(rng, BACKGROUNDS), style, int(rng.integers(1 << 31)))
 
 

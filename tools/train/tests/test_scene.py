@@ -1,3 +1,4 @@
+import dataclasses
 import unittest
 
 import numpy
@@ -54,6 +55,13 @@ class Scenes(unittest.TestCase):
         picture = pixels(scene, 64)
         self.assertEqual(picture.shape, (64, 64, 3))
         self.assertTrue((picture == pixels(scene, 64)).all())
+
+    def test_a_duotone_print_knows_brightness_alone(self):
+        scene = dataclasses.replace(scenes.random_scene(self.rng, (1.0,)), style="duotone")
+        picture = pixels(scene, 64).reshape(-1, 3).astype(int)
+        order = picture[picture.sum(1).argsort()]
+        self.assertTrue((order[:, 1] >= numpy.maximum.accumulate(order[:, 1]) - 1).all(), "green rises with brightness")
+        self.assertNotIn("duotone", scenes.caption(scene, self.rng, complete=True))
 
 
 if __name__ == "__main__":
