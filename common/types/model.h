@@ -5,7 +5,6 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "common/base/status.h"
@@ -50,14 +49,6 @@ struct ModelSet {
 
 /// One adapter of a LoRA set, in the order of application.
 struct LoraRef {
-  LoraRef() = default;
-  LoraRef(std::string path, double model = 1, double clip = 1,
-          std::map<std::string, double> blocks = {})
-      : path(std::move(path)),
-        model_strength(model),
-        clip_strength(clip),
-        block_strengths(std::move(blocks)) {}
-
   std::string path;
   double model_strength = 1.0;
   double clip_strength = 1.0;

@@ -88,7 +88,9 @@ def main():
                                   "wide.safetensors", "--lora", "made.safetensors", "--switches", str(arguments.switches)],
                                  stdout=subprocess.PIPE, text=True, check=True)
         luna = json.loads(run.stdout)
-    print(json.dumps({"layers": layers, "rank": arguments.rank, "switch_ratio": reference["switch_ms"] / luna["switch_ms"],
+    print(json.dumps({"layers": layers, "rank": arguments.rank, "switch_ratio_merged": reference["switch_ms"] / luna["merged"]["switch_ms"],
+                      "another_strength_ratio_row_wise":
+                          reference["another_strength_ms"] / luna["row_wise"]["another_strength_ms"],
                       "comfyui": reference, "luna": luna}, indent=2))
 
 

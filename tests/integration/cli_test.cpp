@@ -210,9 +210,19 @@ TEST_F(CommandLine, AnInpaintingModelRepaintsUnderTheMaskAndIsShownTheRest) {
   for (int y = 0; y < 96; ++y)
     for (int x = 64; x < 128; ++x) mask.pixels[static_cast<std::size_t>(y * 128 + x)] = 255;
   std::ofstream(file("mask.png"), std::ios::binary) << encode_png(mask).value();
+  // As of a heartbeat that came after the question.
   const auto encodings = [&] {
+    const auto asked = std::chrono::steady_clock::now();
+    StatusInfo status;
+    EXPECT_TRUE(wait_until([&] {
+      status = daemon_->status();
+      const std::chrono::duration<double> since = std::chrono::steady_clock::now() - asked;
+      return std::ranges::all_of(status.workers, [&](const WorkerInfo& worker) {
+        return worker.seconds_since_heartbeat < since.count();
+      });
+    }));
     std::uint64_t rows = 0;
-    for (const WorkerInfo& worker : daemon_->status().workers)
+    for (const WorkerInfo& worker : status.workers)
       for (const auto& [kind, counters] : worker.report.forwards)
         if (kind == "vae_encode") rows += counters.rows;
     return rows;

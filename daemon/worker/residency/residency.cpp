@@ -7,7 +7,6 @@
 
 #include <fmt/ranges.h>
 
-#include "common/local/identify.h"
 #include "common/log/log.h"
 #include "common/model_files/model_files.h"
 #include "daemon/worker/adapters/peft_config.h"

@@ -150,7 +150,9 @@ TEST_F(ServiceTest, WithNobodyThereConnectSaysWhatToDo) {
 TEST_F(ServiceTest, AfterTheDaemonsEndCallsSaySo) {
   start();
   server_.reset();
-  EXPECT_TRUE(wait_until([&] { return !client_->status().ok(); }));
+  EXPECT_TRUE(wait_until([&] {
+    return client_->status().status().message().find("connect again") != std::string::npos;
+  }));
   const auto reply = call(&InferenceService::tokenize, TokenizeRequest{"x"});
   EXPECT_EQ(reply.status().code(), StatusCode::kUnavailable);
   EXPECT_THAT(reply.status().message(), HasSubstr("connect again"));

@@ -23,7 +23,7 @@ TEST(LoraText, StrengthsThatAreNotSaidAreOneAndTheTextEncodersIsTheModels) {
 
 TEST(LoraText, AStrengthMayBeARangeOrAListAndBlocksMayFollow) {
   EXPECT_EQ(lora_from_text("a:0.2..0.9")->model, (LoraStrength{0.2, 0.9, {}}));
-  EXPECT_EQ(lora_from_text("a:-1..1:0.5"), (LoraDraw{"a", {-1, 1, {}}, one(0.5), {}}));
+  EXPECT_EQ(*lora_from_text("a:-1..1:0.5"), (LoraDraw{"a", {-1, 1, {}}, one(0.5), {}}));
   EXPECT_EQ(lora_from_text("a:0.1,0.5,0.9")->model.each, (std::vector<double>{0.1, 0.5, 0.9}));
   const LoraDraw blocks = *lora_from_text("a:0.8@input_blocks.4=0.5,middle_block=0");
   EXPECT_EQ(blocks, (LoraDraw{"a", one(0.8), {}, {{"input_blocks.4", 0.5}, {"middle_block", 0}}}));

@@ -1,8 +1,5 @@
 #pragma once
 
-// GCC 12 counts a designated initialiser's other members, which have defaults, as forgotten.
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
 #include <algorithm>
 #include <functional>
 #include <memory>

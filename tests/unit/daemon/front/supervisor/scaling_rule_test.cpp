@@ -1,6 +1,3 @@
-// GCC 12 counts a designated initialiser's other members, which have defaults, as forgotten.
-#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
-
 #include "daemon/front/supervisor/scaling_rule.h"
 
 #include <gtest/gtest.h>

@@ -30,6 +30,7 @@ class Filler {
   void fill(DType& value) { value = DType::kBF16; }
   void fill(Slot& value) { value = static_cast<Slot>(++next_ % 9 + 1); }
   void fill(Precision& value) { value = Precision::kF16; }
+  void fill(LoraApplication& value) { value = LoraApplication::kRowWise; }
   void fill(Tier& value) { value = Tier::kHost; }
   void fill(Priority& value) { value = Priority::kBulk; }
   void fill(Deadline& value) { value = Deadline::after(std::chrono::hours(1)); }
