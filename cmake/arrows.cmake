@@ -19,7 +19,7 @@ set(LUNA_ARROWS
   "daemon/ipc/transport: common/local common/log"
   "daemon/ipc/session: daemon/ipc/protocol daemon/ipc/transport common/types common/local common/log"
 
-  "daemon/front/core: common/types common/config common/local common/model_files common/log"
+  "daemon/front/core: common/types common/config common/hash common/local common/model_files common/log"
   "daemon/front/dispatch: daemon/front/core daemon/ipc/session daemon/ipc/protocol common/types common/hash common/local common/model_files common/log"
   "daemon/front/supervisor: daemon/front/core daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/config common/local common/log"
   "daemon/front/api: daemon/front/core common/types common/wire common/local common/log proto/luna/v1"
@@ -47,7 +47,7 @@ set(LUNA_ARROWS
   "client/include: client/service common/types common/image"
   "client/service: common/types"
   "client/pipeline: client/include client/service common/types common/image common/prompt common/log"
-  "client/rpc: client/service common/types common/wire common/local common/log proto/luna/v1"
+  "client/rpc: client/service common/types common/wire common/hash common/local common/log proto/luna/v1"
   "client/facade: client/include client/service client/pipeline client/rpc common/types common/image common/log"
   "client/cli: client/facade client/include client/service common/types common/image common/config common/local common/log"
 )

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <filesystem>
+#include <map>
 
 #include "client/cli/command.h"
 #include "client/cli/generate_request.h"
@@ -60,7 +61,8 @@ class GenerateCommand {
                           connect(console_, flags_.common, true));
     LUNA_RETURN_IF_ERROR(choose_checkpoint(*client));
     const bool local = client->connection().address.starts_with("unix:");
-    LUNA_ASSIGN_OR_RETURN(const GenerateRequest request, generate_request(settings_, local));
+    LUNA_ASSIGN_OR_RETURN(GenerateRequest request, generate_request(settings_, local));
+    if (!local) LUNA_RETURN_IF_ERROR(upload_loras(*client, request));
     for (auto* file : {&settings_.checkpoint, &settings_.unet, &settings_.vae, &settings_.clip,
                        &settings_.clip_g}) {
       if (*file) *file = model_file(**file, local);
@@ -101,6 +103,26 @@ class GenerateCommand {
     }
     settings_ = with_defaults(std::move(said));
     if (!flags_.output.empty()) LUNA_RETURN_IF_ERROR(check_output(flags_.output));
+    return {};
+  }
+
+  /// Adapters that lie on this machine, which the daemon's cannot see.
+  static Status upload_loras(Client& client, GenerateRequest& request) {
+    std::map<std::string, std::string> uploaded;
+    const auto upload = [&](std::vector<LoraRef>& loras) -> Status {
+      for (LoraRef& lora : loras) {
+        std::error_code failure;
+        if (!fs::is_regular_file(lora.path, failure)) continue;
+        std::string& name = uploaded[lora.path];
+        if (name.empty()) {
+          LUNA_ASSIGN_OR_RETURN(name, client.admin().upload_adapter(lora.path));
+        }
+        lora.path = name;
+      }
+      return {};
+    };
+    LUNA_RETURN_IF_ERROR(upload(request.loras));
+    for (std::vector<LoraRef>& loras : request.picture_loras) LUNA_RETURN_IF_ERROR(upload(loras));
     return {};
   }
 

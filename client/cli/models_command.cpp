@@ -181,6 +181,16 @@ Status unpin(const Console& console, const ModelsFlags& flags, Client& client) {
   return show_pin(console, flags, path, false);
 }
 
+Status upload(const Console& console, const ModelsFlags& flags, Client& client) {
+  LUNA_ASSIGN_OR_RETURN(const std::string name, client.admin().upload_adapter(flags.file));
+  if (flags.common.json) {
+    print_json(console, {{"file", name}});
+  } else {
+    *console.out << name << '\n';
+  }
+  return {};
+}
+
 using Work = Status (*)(const Console&, const ModelsFlags&, Client&);
 
 CLI::App* add(CLI::App* parent, const char* name, const char* what, const Console& console,
@@ -238,6 +248,15 @@ void add_models_command(CLI::App* app, const Console& console, Action* action) {
   command = add(models, "restore", "Bring back what was offloaded, from the host copies", console,
                 action, flags, false, restore);
   command->add_option("file", flags->file, "Named as in ComfyUI, or by path")->required();
+  command = add(models, "upload", "Put a LoRA file of this machine on the daemon's", console,
+                action, flags, false, upload);
+  command->add_option("file", flags->file, "A .safetensors file here")->required();
+  command->footer(
+      "Prints the name by which --lora takes it there: sha256: and its hash. One that is there\n"
+      "already is not sent again. `luna generate` uploads by itself what --lora names here and "
+      "the\n"
+      "daemon of another machine cannot see.\n"
+      "Example:\n  luna models upload ink.safetensors --address host:50551");
   command = add(models, "pin", "Keep what comes from a file loaded: it is never evicted", console,
                 action, flags, false, pin);
   command->add_option("file", flags->file, "Named as in ComfyUI, or by path")->required();

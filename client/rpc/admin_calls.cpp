@@ -1,5 +1,6 @@
 #include "client/rpc/admin_calls.h"
 
+#include "client/rpc/adapter_upload.h"
 #include "client/rpc/transfer.h"
 #include "common/wire/models_wire.h"
 #include "common/wire/status_wire.h"
@@ -142,6 +143,10 @@ Result<std::string> AdminCalls::unpin_model(const std::string& file) {
       auto response,
       connection_.call(connection_.models(), &v1::Models::Stub::Unpin, request, within(kQuick)));
   return std::move(*response.mutable_file());
+}
+
+Result<std::string> AdminCalls::upload_adapter(const std::string& path) {
+  return client::upload_adapter(connection_, path);
 }
 
 Result<TensorRef> AdminCalls::upload(const std::string& workflow_id, const TensorRef& host_tensor) {

@@ -47,6 +47,7 @@ RpcConnection::RpcConnection(std::string address)
       sessions_(v1::Sessions::NewStub(channel_)),
       primitives_(v1::Primitives::NewStub(channel_)),
       models_(v1::Models::NewStub(channel_)),
+      adapters_(v1::Adapters::NewStub(channel_)),
       workflows_(v1::Workflows::NewStub(channel_)),
       tensors_(v1::Tensors::NewStub(channel_)),
       status_(v1::Status::NewStub(channel_)),

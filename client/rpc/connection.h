@@ -8,6 +8,7 @@
 
 #include "client/rpc/session_stream.h"
 #include "client/service/inference_service.h"
+#include "luna/v1/adapters.grpc.pb.h"
 #include "luna/v1/models.grpc.pb.h"
 #include "luna/v1/primitives.grpc.pb.h"
 #include "luna/v1/status.grpc.pb.h"
@@ -48,6 +49,7 @@ class RpcConnection {
   const std::string& session_id() const { return session_id_; }
   v1::Primitives::Stub& primitives() { return *primitives_; }
   v1::Models::Stub& models() { return *models_; }
+  v1::Adapters::Stub& adapters() { return *adapters_; }
   v1::Workflows::Stub& workflows() { return *workflows_; }
   v1::Tensors::Stub& tensors() { return *tensors_; }
   v1::Status::Stub& server_status() { return *status_; }
@@ -61,6 +63,7 @@ class RpcConnection {
   std::unique_ptr<v1::Sessions::Stub> sessions_;
   std::unique_ptr<v1::Primitives::Stub> primitives_;
   std::unique_ptr<v1::Models::Stub> models_;
+  std::unique_ptr<v1::Adapters::Stub> adapters_;
   std::unique_ptr<v1::Workflows::Stub> workflows_;
   std::unique_ptr<v1::Tensors::Stub> tensors_;
   std::unique_ptr<v1::Status::Stub> status_;

@@ -70,6 +70,9 @@ class ConnectedClient final : public GrpcClient {
     return admin_.restore_model(file);
   }
   Result<std::string> pin_model(const std::string& file) override { return admin_.pin_model(file); }
+  Result<std::string> upload_adapter(const std::string& path) override {
+    return admin_.upload_adapter(path);
+  }
   Result<std::string> unpin_model(const std::string& file) override {
     return admin_.unpin_model(file);
   }

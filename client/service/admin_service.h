@@ -41,6 +41,10 @@ class AdminService {
   virtual Result<std::string> pin_model(const std::string& file) = 0;
   virtual Result<std::string> unpin_model(const std::string& file) = 0;
 
+  /// Puts a LoRA file of this machine on the server, unless its content is there already; what
+  /// LoraRef::path takes ("sha256:...").
+  virtual Result<std::string> upload_adapter(const std::string& path) = 0;
+
   virtual Result<TensorRef> upload(const std::string& workflow_id,
                                    const TensorRef& host_tensor) = 0;
   virtual Result<TensorRef> download(const std::string& workflow_id,

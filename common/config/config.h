@@ -25,6 +25,7 @@ struct Config {
         roots;  ///< folders in ComfyUI's layout; relative ones to the config file
     std::string extra_model_paths;  ///< an extra_model_paths.yaml; "" : none
     std::string clip_vocabulary;    ///< "" : beside the installation
+    std::string uploads;            ///< folder of what clients upload; "" : the user's own
   } models;
   struct Pool {
     std::string name = "default";
@@ -78,6 +79,8 @@ struct Config {
     std::uint32_t default_ttl_seconds = 3600;
     std::uint32_t max_reruns = 3;
     std::uint32_t pinned_files = 256;
+    std::uint64_t adapter_bytes = 2ull << 30;
+    std::uint64_t uploads_bytes = 16ull << 30;
   } limits;
   struct Metrics {
     std::string listen;  ///< "" : off

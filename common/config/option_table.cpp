@@ -37,6 +37,7 @@ const std::vector<Option<Config::Models>>& models_options() {
       {.name = "roots", .field = &S::roots, .text = Text::kPath},
       {.name = "extra_model_paths", .field = &S::extra_model_paths, .text = Text::kPath},
       {.name = "clip_vocabulary", .field = &S::clip_vocabulary, .text = Text::kPath},
+      {.name = "uploads", .field = &S::uploads, .text = Text::kPath},
   };
   return kOptions;
 }
@@ -116,6 +117,8 @@ const std::vector<Option<Config::Limits>>& limits_options() {
        .max = 365 * kDay},
       {.name = "max_reruns", .field = &S::max_reruns, .max = 100},
       {.name = "pinned_files", .field = &S::pinned_files, .max = 65536},
+      {.name = "adapter_bytes", .field = &S::adapter_bytes, .max = kTebi},
+      {.name = "uploads_bytes", .field = &S::uploads_bytes, .max = kTebi},
   };
   return kOptions;
 }

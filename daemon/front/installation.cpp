@@ -32,6 +32,16 @@ std::string find_vocabulary(const std::string& folder) {
   return "";
 }
 
+/// The service's own state folder, or the user's.
+std::string uploads_folder() {
+  if (const std::string state = environment("STATE_DIRECTORY"); !state.empty())
+    return state + "/uploads";
+  if (const std::string state = environment("XDG_STATE_HOME"); !state.empty())
+    return state + "/luna/uploads";
+  const std::string home = environment("HOME");
+  return home.empty() ? "" : home + "/.local/state/luna/uploads";
+}
+
 }  // namespace
 
 std::string program_folder() {
@@ -52,6 +62,7 @@ Config with_installed_paths(Config config, const std::string& folder) {
   }
   if (config.models.clip_vocabulary.empty())
     config.models.clip_vocabulary = find_vocabulary(folder);
+  if (config.models.uploads.empty()) config.models.uploads = uploads_folder();
   return config;
 }
 

@@ -147,7 +147,8 @@ std::unique_ptr<DaemonProcess> DaemonProcess::start(const fs::path& folder,
     std::ofstream file(config);
     file << "[server]\nunix_socket = \"" << daemon->socket_.string() << "\"\nlisten = \""
          << daemon->tcp_address_ << "\"\n[models]\nroots = [\"" << (folder / "models").string()
-         << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\n"
+         << "\"]\nclip_vocabulary = \"" << clip_vocabulary() << "\"\nuploads = \""
+         << (folder / "uploads").string() << "\"\n"
          << options.extra_toml;
   }
   daemon->pid_ = spawn(bin("lunad"), {"--config", config.string()}, {}, daemon->log_, daemon->log_);

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include "common/image/png.h"
 #include "tests/integration/calls.h"
 #include "tests/integration/daemon_process.h"
 #include "tests/integration/model_folder.h"
@@ -24,7 +25,7 @@ class Loras : public testing::Test {
     folder_.add_checkpoint("tiny.safetensors", 1);
     std::filesystem::create_directories(folder_.models() / "loras");
     for (const char* name : {"a", "b", "c"}) add_lora(name, name);
-    daemon_ = DaemonProcess::start(folder_.path());
+    daemon_ = DaemonProcess::start(folder_.path(), {.tcp = true});
     client_ = daemon_->connect();
     ASSERT_TRUE(client_);
     workflow_.emplace(register_workflow(*client_, "loras", "tiny.safetensors"));
@@ -89,7 +90,7 @@ TEST_F(Loras, EightCallsWithEightSetsGiveThePicturesOfOneByOneInFewerForwards) {
     if (i % 3 == 0) set.emplace_back("c.safetensors", -0.5);
     requests.push_back(with(set, LoraApplication::kAuto));
     requests.back().rows[0].noise.seed = 100 + static_cast<std::uint64_t>(i);
-    requests.back().run.steps = 30;
+    requests.back().run.steps = 16;
   }
   const auto forwards = [&](const WorkerReport& report) {
     return report.forwards.at("unet").forwards;
@@ -160,6 +161,48 @@ TEST_F(Loras, AFileThatIsReplacedUnderARunningCallChangesTheNextOneAlone) {
     EXPECT_LT(relative_error(*reply, first), 1e-4);
     EXPECT_GT(relative_error(sampled(request), first), 1e-2);
   }
+}
+
+TEST_F(Loras, AFileThatTheServerLacksIsUploadedOnceAndNamedByItsContent) {
+  const std::filesystem::path elsewhere = folder_.path() / "mine.safetensors";
+  std::filesystem::rename(folder_.models() / "loras/c.safetensors", elsewhere);
+  const auto name = client_->upload_adapter(elsewhere.string());
+  ASSERT_TRUE(name.ok()) << name.status().to_string();
+  EXPECT_EQ(*client_->upload_adapter(elsewhere.string()), *name);
+  std::filesystem::copy_file(elsewhere, folder_.models() / "loras/c.safetensors");
+  const SampleReply by_file = sampled(with({{"c.safetensors", 0.8}}, LoraApplication::kMerged));
+  const SampleReply by_hash = sampled(with({{*name, 0.8}}, LoraApplication::kMerged));
+  EXPECT_LT(relative_error(by_hash, by_file), 1e-6);
+  EXPECT_GT(relative_error(by_hash, sampled(request_)), 1e-3);
+
+  const std::string unknown = "sha256:" + std::string(64, '0');
+  const auto refused = workflow_->sample(with({{unknown, 1}}, LoraApplication::kMerged));
+  EXPECT_EQ(refused.status().code(), StatusCode::kNotFound);
+  EXPECT_THAT(refused.status().message(), HasSubstr("Adapters.Upload"));
+  EXPECT_EQ(client_->upload_adapter("/nowhere.safetensors").status().code(), StatusCode::kNotFound);
+  EXPECT_LT(relative_error(sampled(with({{*name, 0.8}}, LoraApplication::kRowWise)), by_file),
+            1e-4);
+}
+
+TEST_F(Loras, TheCommandUploadsWhatADaemonOfAnotherMachineCannotSee) {
+  const std::filesystem::path mine = folder_.path() / "mine.safetensors";
+  std::filesystem::rename(folder_.models() / "loras/c.safetensors", mine);
+  const auto drawn = [&](const std::string& address, const std::string& lora) {
+    const std::string output = (folder_.path() / "drawn.png").string();
+    const Ended ended = run_program("luna", {"generate", "--address", address, "--prompt", "a boat",
+                                             "--width", "128", "--height", "128", "--steps", "3",
+                                             "--seed", "1", "--lora", lora, "--output", output});
+    EXPECT_EQ(ended.status, 0) << ended.err;
+    return read_png(output).value().image.pixels;
+  };
+  const auto over_tcp = drawn(daemon_->tcp_address(), mine.string());
+  EXPECT_EQ(over_tcp, drawn(daemon_->address(), mine.string()));
+  const Ended again =
+      run_program("luna", {"models", "upload", mine.string(), "--address", daemon_->tcp_address()});
+  ASSERT_EQ(again.status, 0) << again.err;
+  const std::string name = again.out.substr(0, again.out.find('\n'));
+  EXPECT_EQ(name.substr(0, 7), "sha256:");
+  EXPECT_EQ(over_tcp, drawn(daemon_->tcp_address(), name));
 }
 
 TEST_F(Loras, OneForAnotherFamilyIsRefusedByNameAndTheNextPictureIsRight) {

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "daemon/front/api/adapters_service.h"
 #include "daemon/front/api/primitives_service.h"
 #include "daemon/front/api/registry_services.h"
 #include "daemon/front/api/sessions_service.h"
@@ -70,13 +71,14 @@ struct ApiServer::Impl {
       : api{core, gate, config.limits},
         primitives(api),
         models(api),
+        adapters(api),
         workflows(api),
         tensors(api),
         status(api),
         sessions(api) {}
 
   std::vector<grpc::Service*> services() {
-    return {&primitives, &models, &workflows, &tensors, &status, &sessions};
+    return {&primitives, &models, &adapters, &workflows, &tensors, &status, &sessions};
   }
 
   Status listen(const Config& config, const std::string& path);
@@ -86,6 +88,7 @@ struct ApiServer::Impl {
   ApiContext api;
   PrimitivesService primitives;
   ModelsService models;
+  AdaptersService adapters;
   WorkflowsService workflows;
   TensorsService tensors;
   StatusService status;

@@ -78,6 +78,8 @@ FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock, Fingerpr
 
 FrontCore::~FrontCore() { end_all(error(StatusCode::kUnavailable, "the daemon has stopped")); }
 
+UploadStore& FrontCore::uploads() { return impl_->state->uploads; }
+
 // --- workflows ---
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,

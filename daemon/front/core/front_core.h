@@ -20,6 +20,8 @@
 
 namespace luna::front {
 
+class UploadStore;
+
 /// The front's mind: workflow registry, model files below the roots, routing, admission, job table
 /// with re-runs, sessions and resident tensors. Knows no gRPC, no socket, no process. Thread-safe;
 /// callbacks may come from any thread, and never from inside the call that was given them while it
@@ -33,6 +35,9 @@ class FrontCore {
   explicit FrontCore(std::shared_ptr<const Config> config, Clock clock = {},
                      Fingerprinter fingerprint = {});
   ~FrontCore();
+
+  /// Adapters that clients uploaded; thread-safe.
+  UploadStore& uploads();
 
   // --- workflows ---
   using WorkflowDone = std::function<void(Result<WorkflowInfo>)>;

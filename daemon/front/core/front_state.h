@@ -18,6 +18,7 @@
 #include "daemon/front/core/pin_table.h"
 #include "daemon/front/core/poison_table.h"
 #include "daemon/front/core/session_table.h"
+#include "daemon/front/core/upload_store.h"
 #include "daemon/front/core/weight_seekers.h"
 #include "daemon/front/core/worker_table.h"
 #include "daemon/front/core/workflow_registry.h"
@@ -40,6 +41,8 @@ struct FrontState {
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
         pins(config->limits.pinned_files),
+        uploads(config->models.uploads,
+                {config->limits.adapter_bytes, config->limits.uploads_bytes}),
         seekers(std::chrono::milliseconds(config->memory.shared_read_wait_ms)),
         started(clock()),
         last_activity(started) {}
@@ -57,6 +60,7 @@ struct FrontState {
   PoisonTable poison;
   HostShelf host_shelf;
   PinTable pins;
+  UploadStore uploads;  ///< has a lock of its own
   WeightSeekers seekers;
   std::uint64_t component_reads = 0;  ///< from files, by all workers
   InspectionCache inspections;

@@ -87,7 +87,11 @@ Status JobFlow::look_up_files(const Caller& caller, JobRequest& request) const {
   if (auto* restore = std::get_if<RestoreModelRequest>(&request)) {
     return replace(restore->path, ModelRoots::all_kinds());
   }
-  return for_each_lora(request, [&](LoraRef& lora) {
+  return for_each_lora(request, [&](LoraRef& lora) -> Status {
+    if (UploadStore::is_name(lora.path)) {
+      LUNA_ASSIGN_OR_RETURN(lora.path, state_->uploads.find(lora.path));
+      return {};
+    }
     return replace(lora.path, ModelRoots::lora_kinds()).with_context("lora");
   });
 }

@@ -189,6 +189,9 @@ class FakeService : public InferenceService, public AdminService {
   Result<std::string> pin_model(const std::string& file) override {
     return note<std::string>("pin " + file, "/models/" + file);
   }
+  Result<std::string> upload_adapter(const std::string& path) override {
+    return "sha256:" + path;
+  }
   Result<std::string> unpin_model(const std::string& file) override {
     return note<std::string>("unpin " + file, "/models/" + file);
   }

@@ -79,12 +79,22 @@ TEST_F(Installation, NothingThatTheConfigurationNamesIsReplaced) {
   named.server.listen = "";
   named.models.roots = {"/models"};
   named.models.clip_vocabulary = "/not/there/merges.txt";
+  named.models.uploads = "/srv/uploads";
   named.supervision.worker_program = "/opt/luna-worker";
   EXPECT_EQ(to_toml(filled(named)), to_toml(named));
 }
 
-TEST_F(Installation, OnlyTheThreePathsAreFilled) {
+TEST_F(Installation, UploadsGoToTheServicesStateFolderBeforeTheUsers) {
+  EXPECT_EQ(filled().models.uploads, dir_.file(".local/state/luna/uploads"));
+  set("XDG_STATE_HOME", "/state");
+  EXPECT_EQ(filled().models.uploads, "/state/luna/uploads");
+  set("STATE_DIRECTORY", "/var/lib/luna");
+  EXPECT_EQ(filled().models.uploads, "/var/lib/luna/uploads");
+}
+
+TEST_F(Installation, OnlyTheFourPathsAreFilled) {
   Config expected;
+  expected.models.uploads = dir_.file(".local/state/luna/uploads");
   expected.server.unix_socket = default_socket();
   expected.supervision.worker_program = dir_.file("bin/luna-worker");
   EXPECT_EQ(to_toml(filled()), to_toml(expected));

@@ -47,7 +47,8 @@ class OwnEnvironment : public testing::Test {
 
   const std::filesystem::path before_ = std::filesystem::current_path();
   std::vector<Variable> variables_ = {
-      {"HOME"}, {"LUNA_CONFIG"}, {"LUNA_SHARE"}, {"XDG_RUNTIME_DIR"}};
+      {"HOME"},          {"LUNA_CONFIG"}, {"LUNA_SHARE"}, {"STATE_DIRECTORY"}, {"XDG_RUNTIME_DIR"},
+      {"XDG_STATE_HOME"}};
 };
 
 }  // namespace luna::front
