@@ -10,9 +10,9 @@
 namespace luna::worker {
 
 /// From so many evaluations of the model on, weights of its own pay for a LoRA set that has the
-/// model to itself: merging costs about as much as adding row by row costs in so many rows
-/// (docs/benchmarks.md).
-inline constexpr std::uint64_t kMergePays = 64;
+/// model to itself: merging costs about as much as adding row by row costs in so many rows of
+/// 256 x 256 pixels (docs/benchmarks.md).
+inline constexpr std::uint64_t kMergePays = 16;
 
 /// How a set is applied: as it was asked for; else row by row in company, which lets it share
 /// forwards, or when merging does not pay.
