@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <system_error>
 #include <vector>
 
+#include <signal.h>
 #include <unistd.h>
 
 namespace luna::front {
@@ -19,6 +21,15 @@ constexpr std::string_view kEnding = ".safetensors";
 bool is_hash(std::string_view text) {
   return text.size() == kHashDigits &&
          text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
+}
+
+/// "HASH-PID-NUMBER.part": whether that process still runs.
+bool is_being_written(const fs::path& part) {
+  const std::string stem = part.stem().string();
+  const std::size_t from = stem.find('-');
+  if (from == std::string::npos) return false;
+  const int pid = std::atoi(stem.c_str() + from + 1);
+  return pid > 0 && (::kill(pid, 0) == 0 || errno == EPERM);
 }
 
 Status no_hash(std::string_view found) {
@@ -37,7 +48,8 @@ UploadStore::UploadStore(std::string folder, Limits limits)
     const std::string stem = entry.path().stem().string();
     if (entry.path().extension() != kEnding || !is_hash(stem)) {
       // What a daemon that was killed had begun.
-      if (entry.path().extension() == ".part") fs::remove(entry.path(), failure);
+      if (entry.path().extension() == ".part" && !is_being_written(entry.path()))
+        fs::remove(entry.path(), failure);
       continue;
     }
     kept_[stem].bytes = entry.file_size(failure);
@@ -56,7 +68,7 @@ Result<std::string> UploadStore::find(std::string_view name) {
   if (!is_name(name) || !is_hash(hash)) return no_hash(name);
   std::lock_guard lock(mutex_);
   const auto kept = kept_.find(hash);
-  if (kept == kept_.end()) {
+  if (kept == kept_.end() || !is_there(hash)) {
     return error(StatusCode::kNotFound,
                  "no file {} was uploaded, or it had to make room for others; "
                  "luna.v1.Adapters.Upload puts it here",
@@ -68,7 +80,14 @@ Result<std::string> UploadStore::find(std::string_view name) {
 
 bool UploadStore::has(const std::string& sha256) {
   std::lock_guard lock(mutex_);
-  return kept_.contains(sha256);
+  return kept_.contains(sha256) && is_there(sha256);
+}
+
+bool UploadStore::is_there(const std::string& sha256) {
+  std::error_code failure;
+  if (fs::is_regular_file(path_of(sha256), failure)) return true;
+  kept_.erase(sha256);
+  return false;
 }
 
 Status UploadStore::make_room(std::uint64_t bytes) {
@@ -158,7 +177,7 @@ Result<std::string> UploadStore::Incoming::finish() {
   }
   std::lock_guard lock(store_.mutex_);
   std::error_code failure;
-  if (store_.kept_.contains(sha256_)) {
+  if (store_.kept_.contains(sha256_) && store_.is_there(sha256_)) {
     // Another upload of the same file was faster.
     fs::remove(part_, failure);
   } else {

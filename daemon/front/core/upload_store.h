@@ -67,6 +67,8 @@ class UploadStore {
     std::uint64_t last_use = 0;
   };
   std::filesystem::path path_of(const std::string& sha256) const;
+  /// Somebody else, another daemon of the user, may have removed it.
+  bool is_there(const std::string& sha256);
   Status make_room(std::uint64_t bytes);
 
   const std::filesystem::path folder_;

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "tests/support/temp_dir.h"
 
@@ -112,11 +113,20 @@ TEST_F(Uploads, WithoutAFolderNothingIsTaken) {
   EXPECT_EQ(none.begin(hash_of("x"), 1).status().code(), StatusCode::kFailedPrecondition);
 }
 
-TEST_F(Uploads, WhatAKilledDaemonHadBegunIsCleanedUp) {
+TEST_F(Uploads, WhatAKilledDaemonHadBegunIsCleanedUpAndWhatALivingOneWritesIsNot) {
   std::filesystem::create_directories(folder());
-  std::ofstream(folder() + "/" + hash_of("x") + "-1-1.part") << "half";
+  std::ofstream(fmt::format("{}/{}-99999999-1.part", folder(), hash_of("x"))) << "half";
+  std::ofstream(fmt::format("{}/{}-{}-1.part", folder(), hash_of("y"), ::getpid())) << "half";
   store();
-  EXPECT_EQ(files(), 0u);
+  EXPECT_EQ(files(), 1u);
+}
+
+TEST_F(Uploads, AFileThatAnotherDaemonRemovedIsNotThere) {
+  const std::string name = put("a lora");
+  std::filesystem::remove(*store().find(name));
+  EXPECT_FALSE(store().has(hash_of("a lora")));
+  EXPECT_EQ(store().find(name).status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(put("a lora"), name);
 }
 
 }  // namespace
