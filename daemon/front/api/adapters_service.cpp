@@ -2,8 +2,7 @@
 
 #include <mutex>
 
-#include "daemon/front/api/call_metadata.h"
-#include "daemon/front/api/unary_call.h"
+#include "daemon/front/api/grpc_status.h"
 #include "daemon/front/core/upload_store.h"
 
 namespace luna::front {
@@ -86,13 +85,6 @@ class AdapterUpload final : public grpc::ServerReadReactor<v1::UploadAdapterRequ
 };
 
 }  // namespace
-
-grpc::ServerUnaryReactor* AdaptersService::Find(grpc::CallbackServerContext* context,
-                                                const v1::FindAdapterRequest* request,
-                                                v1::FindAdapterResponse* response) {
-  response->set_found(api_.core.uploads().has(request->sha256()));
-  return answer_now(context, Status());
-}
 
 grpc::ServerReadReactor<v1::UploadAdapterRequest>* AdaptersService::Upload(
     grpc::CallbackServerContext*, v1::UploadAdapterResponse* response) {

@@ -10,8 +10,6 @@ class AdaptersService final : public v1::Adapters::CallbackService {
  public:
   explicit AdaptersService(ApiContext& api) : api_(api) {}
 
-  grpc::ServerUnaryReactor* Find(grpc::CallbackServerContext*, const v1::FindAdapterRequest*,
-                                 v1::FindAdapterResponse*) override;
   grpc::ServerReadReactor<v1::UploadAdapterRequest>* Upload(grpc::CallbackServerContext*,
                                                             v1::UploadAdapterResponse*) override;
 

@@ -36,7 +36,7 @@ class DenoiseTask final : public Task, private RowSink {
   TaskServices& services_;
   const TaskTicket ticket_;
   const DenoiseRequest request_;
-  RowModels models_;
+  const RowModels models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
   std::shared_ptr<const ModelSampling> sampling_;
   std::vector<Row> rows_;

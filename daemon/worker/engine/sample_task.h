@@ -42,7 +42,7 @@ class SampleTask final : public Task, private RowSink, private EvaluationPort {
   TaskServices& services_;
   const TaskTicket ticket_;
   const SampleRequest request_;
-  RowModels models_;
+  const RowModels models_;
   const std::shared_ptr<const DenoisingModel> model_;  ///< of the first row
 
   SamplePlan plan_;
