@@ -1,8 +1,11 @@
 // What other clients may do: bare gRPC against the server.
+#include <filesystem>
+
 #include <grpcpp/create_channel.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include "luna/v1/adapters.grpc.pb.h"
 #include "luna/v1/primitives.grpc.pb.h"
 #include "luna/v1/session.grpc.pb.h"
 #include "luna/v1/status.grpc.pb.h"
@@ -134,6 +137,42 @@ TEST_F(WireTest, UploadsThatLieAreRefused) {
   for (int i = 0; i < 3; ++i) vast.mutable_spec()->add_shape(2000);
   EXPECT_EQ(upload({vast}, true).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(core_->status().resident_tensors, 0u);
+}
+
+TEST_F(WireTest, UploadsOfAdaptersThatLieAreRefusedAndOneThatIsThereIsAnsweredAtItsHeader) {
+  config_.models.uploads = folder_.file("uploads");
+  config_.limits.adapter_bytes = 100;
+  start();
+  v1::UploadAdapterResponse response;
+  const auto upload = [&](const std::vector<v1::UploadAdapterRequest>& messages) {
+    grpc::ClientContext context;
+    const auto writer = v1::Adapters::NewStub(channel())->Upload(&context, &response);
+    for (const auto& message : messages) writer->Write(message);
+    writer->WritesDone();
+    return writer->Finish();
+  };
+  v1::UploadAdapterRequest header, chunk, another, vast;
+  // SHA-256 of "abc" (FIPS 180-2, appendix B.1).
+  header.mutable_header()->set_sha256(
+      "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  header.mutable_header()->set_bytes(3);
+  chunk.set_chunk("abc");
+  another.set_chunk("abd");
+  vast = header;
+  vast.mutable_header()->set_bytes(101);
+  EXPECT_THAT(upload({}).error_message(), HasSubstr("without a header"));
+  EXPECT_THAT(upload({chunk}).error_message(), HasSubstr("must be its header"));
+  EXPECT_THAT(upload({header, header}).error_message(), HasSubstr("chunks only"));
+  EXPECT_THAT(upload({header}).error_message(), HasSubstr("3 bytes were announced, 0 came"));
+  EXPECT_THAT(upload({header, chunk, chunk}).error_message(), HasSubstr("at least 6 came"));
+  EXPECT_THAT(upload({header, another}).error_message(), HasSubstr("expected a file with SHA-256"));
+  EXPECT_EQ(upload({vast}).error_code(), grpc::StatusCode::RESOURCE_EXHAUSTED);
+  EXPECT_TRUE(std::filesystem::is_empty(folder_.file("uploads")));
+
+  EXPECT_TRUE(upload({header, chunk}).ok());
+  response.Clear();
+  EXPECT_TRUE(upload({header}).ok());
+  EXPECT_EQ(response.file(), "sha256:" + header.header().sha256());
 }
 
 TEST_F(WireTest, ASessionBeginsWithHelloAndAnswersPings) {
