@@ -77,6 +77,7 @@ json to_json(const WorkerInfo& worker) {
           {"peak_resident_bytes", report.peak_resident_bytes},
           {"memory", report.memory},
           {"files_read", report.files_read},
+          {"overlays", report.overlays},
           {"forwards", forwards},
           {"models", to_json_list(report.models)}};
 }

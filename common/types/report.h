@@ -40,6 +40,9 @@ struct WorkerReport {
   std::map<std::string, std::uint64_t>
       files_read;  ///< since the start: "models", components that came from a file rather than a
                    ///< host copy; "adapters"
+  std::map<std::string, std::uint64_t>
+      overlays;  ///< that adapters were merged into since the start: "in_new_memory";
+                 ///< "in_reused_memory", in that of one that left
 };
 
 }  // namespace luna

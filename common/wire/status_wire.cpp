@@ -124,6 +124,8 @@ void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
   for (const auto& [kind, bytes] : worker.report.memory) (*out->mutable_memory())[kind] = bytes;
   for (const auto& [kind, files] : worker.report.files_read)
     (*out->mutable_files_read())[kind] = files;
+  for (const auto& [where, overlays] : worker.report.overlays)
+    (*out->mutable_overlays())[where] = overlays;
 }
 
 Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
@@ -158,6 +160,7 @@ Result<WorkerInfo> from_wire(v1::WorkerStatus& message, const FieldPath& path) {
   report.peak_resident_bytes = message.peak_resident_bytes();
   report.memory.insert(message.memory().begin(), message.memory().end());
   report.files_read.insert(message.files_read().begin(), message.files_read().end());
+  report.overlays.insert(message.overlays().begin(), message.overlays().end());
   return worker;
 }
 

@@ -172,6 +172,12 @@ void add_memory(const StatusInfo& status, MetricPage& page) {
       page.sample({{"worker", id_of(w)}, {"kind", kind}}, number(files));
     }
   }
+  page.counter("luna_worker_overlays_total",
+               "That adapters were merged into, by the memory that they were written to.");
+  for (W w : status.workers) {
+    for (const auto& [where, overlays] : w.report.overlays)
+      page.sample({{"worker", id_of(w)}, {"where", where}}, number(overlays));
+  }
 }
 
 void add_forwards(const StatusInfo& status, MetricPage& page) {

@@ -362,6 +362,7 @@ void fields(Archive& archive, T& report) {
   archive.field("peak_resident_bytes", report.peak_resident_bytes);
   archive.field("memory", report.memory);
   archive.field("files_read", report.files_read);
+  archive.field("overlays", report.overlays);
 }
 
 template <class Archive, Described<WorkerSettings> T>

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/worker/ops/low_rank.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/weights/weight_loader.h"
 
@@ -20,11 +21,12 @@ class LowRankSum {
     ups_.push_back(f32_beside(product.up, weight) * (strength * product.scale));
     downs_.push_back(f32_beside(product.down, weight).flatten(1));
   }
-  void add_to(at::Tensor& weight) {
-    if (empty()) return;
+  /// result = weight + what waits; f32, of one shape, `result` may be `weight`.
+  void add_to(const at::Tensor& weight, const at::Tensor& result) {
     const at::Tensor up = ups_.size() == 1 ? ups_.front() : at::cat(ups_, 1);
     const at::Tensor down = downs_.size() == 1 ? downs_.front() : at::cat(downs_);
-    weight.view({weight.size(0), -1}).addmm_(up, down);
+    const auto matrix = [](const at::Tensor& whole) { return whole.view({whole.size(0), -1}); };
+    ops::add_low_rank(matrix(weight), up.contiguous(), down.contiguous(), matrix(result));
     ups_.clear();
     downs_.clear();
   }
@@ -43,33 +45,72 @@ at::Tensor apply_to_part(const Change& change, at::Tensor weight) {
   return weight;
 }
 
-at::Tensor apply_all(const std::vector<Change>& changes, at::Tensor weight) {
+std::optional<LowRankProduct> product_of(const Change& change, const at::Tensor& weight) {
+  const bool whole = change.parts == 1 && !change.transposed;
+  return whole ? change.change->product(weight.sizes()) : std::nullopt;
+}
+
+/// Begins with what is in `result`, f32, and leaves what becomes of it there.
+void apply_all(const std::vector<Change>& changes, const at::Tensor& result) {
   LowRankSum sum;
   for (const Change& change : changes) {
-    const bool whole = change.parts == 1 && !change.transposed;
-    const std::optional<LowRankProduct> product =
-        whole ? change.change->product(weight.sizes()) : std::nullopt;
-    if (product) {
-      sum.join(*product, change.strength, weight);
+    if (const auto product = product_of(change, result)) {
+      sum.join(*product, change.strength, result);
       continue;
     }
-    sum.add_to(weight);
-    weight = apply_to_part(change, std::move(weight));
+    if (!sum.empty()) sum.add_to(result, result);
+    const at::Tensor changed = apply_to_part(change, result);
+    if (!changed.is_same(result)) at::Tensor(result).copy_(changed);
   }
-  sum.add_to(weight);
-  return weight;
+  if (!sum.empty()) sum.add_to(result, result);
+}
+
+/// The common case, without a copy before it: to a weight that lies where it is needed low-rank
+/// changes alone are added. False, and nothing done, where it is another.
+bool add_in_one_pass(const std::vector<Change>& changes, const at::Tensor& pristine,
+                     const at::Tensor& result) {
+  if (pristine.device() != result.device()) return false;
+  LowRankSum sum;
+  for (const Change& change : changes) {
+    const auto product = product_of(change, pristine);
+    if (!product) return false;
+    sum.join(*product, change.strength, pristine);
+  }
+  sum.add_to(pristine, result);
+  return true;
+}
+
+/// `place`: where the result shall lie; undefined: anywhere.
+at::Tensor adapted(const std::vector<Change>& changes, const at::Tensor& pristine,
+                   at::ScalarType storage, at::Device device, const at::Tensor& place) {
+  // Sums are f32: made where they shall lie, if that is f32.
+  const bool in_place = place.defined() && place.scalar_type() == at::kFloat;
+  const at::Tensor sum =
+      in_place ? place
+               : at::empty(pristine.sizes(), at::TensorOptions().dtype(at::kFloat).device(device));
+  if (!add_in_one_pass(changes, pristine, sum)) {
+    at::Tensor(sum).copy_(pristine);
+    apply_all(changes, sum);
+  }
+  const at::Tensor rounded = sum.to(storage);
+  if (!place.defined()) return rounded;
+  if (!rounded.is_same(place)) at::Tensor(place).copy_(rounded);
+  return place;
 }
 
 }  // namespace
 
 Result<WeightStore::Tensors> make_overlay(const AdapterPlan& plan, const HostWeights& pristine,
-                                          at::ScalarType storage, at::Device device) {
+                                          at::ScalarType storage, at::Device device,
+                                          const WeightStore::Tensors& places) {
   WeightStore::Tensors changed;
   for (const auto& [name, changes] : plan.changes) {
-    LUNA_ASSIGN_OR_RETURN(
-        at::Tensor weight, torch_call(fmt::format("adapting '{}'", name), [&] {
-          return apply_all(changes, pristine_f32(pristine, name, device)).to(storage);
-        }));
+    const auto place = places.find(name);
+    LUNA_ASSIGN_OR_RETURN(at::Tensor weight, torch_call(fmt::format("adapting '{}'", name), [&] {
+                            return adapted(changes, pristine_tensor(pristine, name), storage,
+                                           device,
+                                           place == places.end() ? at::Tensor() : place->second);
+                          }));
     changed.emplace(name, std::move(weight));
   }
   return changed;

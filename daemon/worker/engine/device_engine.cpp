@@ -126,6 +126,8 @@ WorkerReport DeviceEngine::report() const {
   report.memory["results"] = *results_;
   report.files_read["models"] = residency_->model_reads();
   report.files_read["adapters"] = residency_->adapter_reads();
+  const OverlayMemoryUse merged = residency_->overlay_memory_use();
+  report.overlays = {{"in_new_memory", merged.in_new}, {"in_reused_memory", merged.in_reused}};
   return report;
 }
 

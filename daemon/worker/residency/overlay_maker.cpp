@@ -12,7 +12,8 @@ namespace luna::worker {
 Result<OverlayMaker::Plan> OverlayMaker::plan(Slot slot,
                                               std::shared_ptr<const HostWeights> pristine,
                                               const ComponentTypes& types,
-                                              const ResidentTable::Adapters& adapters) {
+                                              const ResidentTable::Adapters& adapters,
+                                              const ResidentModel& base) {
   Plan plan;
   plan.adapters = adapters;
   plan.pristine = std::move(pristine);
@@ -27,6 +28,8 @@ Result<OverlayMaker::Plan> OverlayMaker::plan(Slot slot,
     for (const LoadedAdapter& adapter : plan.loaded)
       plan.bytes += adapter.file->bytes * (types.compute == at::kFloat ? 2 : 1);
   } else {
+    plan.running = running_weights_of(base.model);
+    plan.layout = OverlayLayout::of(plan.changes, plan.running);
     const std::uint64_t element =
         std::max(c10::elementSize(types.storage), c10::elementSize(types.compute));
     for (const auto& [name, changes] : plan.changes.changes)
@@ -36,9 +39,11 @@ Result<OverlayMaker::Plan> OverlayMaker::plan(Slot slot,
 }
 
 Result<ResidentTable::OverlayPtr> OverlayMaker::make(Plan plan, const FoundComponent& found,
-                                                     const ResidentModel& base) {
-  LUNA_ASSIGN_OR_RETURN(auto overlay,
-                        plan.adapters.row_wise ? row_wise(plan, base) : merged(plan, found, base));
+                                                     const ResidentModel& base,
+                                                     std::shared_ptr<OverlayMemory> memory) {
+  LUNA_ASSIGN_OR_RETURN(auto overlay, plan.adapters.row_wise
+                                          ? row_wise(plan, base)
+                                          : merged(plan, found, base, std::move(memory)));
   for (const std::string& warning : plan.changes.warnings)
     log::logger("adapters").warn("{}", warning);
   overlay->model.warnings = std::move(plan.changes.warnings);
@@ -47,15 +52,23 @@ Result<ResidentTable::OverlayPtr> OverlayMaker::make(Plan plan, const FoundCompo
 }
 
 Result<ResidentTable::OverlayPtr> OverlayMaker::merged(Plan& plan, const FoundComponent& found,
-                                                       const ResidentModel& base) {
-  LUNA_ASSIGN_OR_RETURN(WeightStore::Tensors changed,
-                        make_overlay(plan.changes, *plan.pristine, plan.types.storage, device_));
-  WeightStore::Tensors tensors = running_weights_of(base.model);
+                                                       const ResidentModel& base,
+                                                       std::shared_ptr<OverlayMemory> memory) {
+  // Whoever still has a weight of the overlay that left keeps its memory as it is.
+  const bool reuses = memory && memory.use_count() == 1 && memory->layout() == plan.layout;
+  if (!reuses) {
+    memory.reset();
+    LUNA_ASSIGN_OR_RETURN(memory, OverlayMemory::allocate(plan.layout, device_));
+  }
+  LUNA_ASSIGN_OR_RETURN(
+      WeightStore::Tensors changed,
+      make_overlay(plan.changes, *plan.pristine, plan.types.storage, device_, memory->tensors()));
   std::uint64_t shared = 0;
-  for (const auto& [name, tensor] : tensors) {
+  for (const auto& [name, tensor] : plan.running) {
     if (!changed.contains(name)) shared += ops::weight_bytes(tensor);
   }
-  for (auto& [name, tensor] : changed) tensors.insert_or_assign(name, std::move(tensor));
+  WeightStore::Tensors tensors = std::move(changed);
+  tensors.merge(std::move(plan.running));
   auto weights = std::make_shared<const WeightStore>(std::move(tensors), plan.pristine->metadata,
                                                      plan.pristine->content_hash);
   LUNA_ASSIGN_OR_RETURN(Component built,
@@ -63,6 +76,8 @@ Result<ResidentTable::OverlayPtr> OverlayMaker::merged(Plan& plan, const FoundCo
   auto overlay = std::make_shared<ResidentTable::Overlay>();
   overlay->model = {std::move(built), base.info, base.precision, {}, {}};
   overlay->bytes = resident_bytes_of(overlay->model.model) - shared;
+  overlay->memory = std::move(memory);
+  ++(reuses ? in_reused_memory_ : in_new_memory_);
   return overlay;
 }
 

@@ -1,6 +1,8 @@
 #include "daemon/worker/residency/residency.h"
 
+#include <algorithm>
 #include <condition_variable>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -138,6 +140,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     std::lock_guard lock(mutex_);
     return table_.overlay_bytes();
   }
+  OverlayMemoryUse overlay_memory_use() const { return overlays_.memory_use(); }
   std::uint64_t model_reads() const { return source_->reads(); }
   std::uint64_t adapter_reads() const { return overlays_.adapter_reads(); }
 
@@ -278,7 +281,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
       if (ModelHandle handle = share(hash->second, types.storage, request)) return handle;
     }
     const std::uint64_t needed = found->bytes_as(types, options_.device);
-    LUNA_RETURN_IF_ERROR(make_room(needed, request));
+    LUNA_RETURN_IF_ERROR(make_room(needed, request).status());
     while (true) {
       auto handle = place(request, *found, types);
       if (handle.status().code() != StatusCode::kResourceExhausted) return handle;
@@ -334,9 +337,10 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
         component_types(wanted.model.precision, found->file_type, wanted.slot, options_.device);
     LUNA_ASSIGN_OR_RETURN(const auto pristine, pristine_of(request, *found));
     LUNA_ASSIGN_OR_RETURN(OverlayMaker::Plan plan,
-                          overlays_.plan(wanted.slot, pristine, types, adapters));
-    LUNA_RETURN_IF_ERROR(make_room(plan.bytes, request));
-    LUNA_ASSIGN_OR_RETURN(const auto overlay, overlays_.make(std::move(plan), *found, *base));
+                          overlays_.plan(wanted.slot, pristine, types, adapters, *base));
+    LUNA_ASSIGN_OR_RETURN(auto memory, memory_for(plan, request));
+    LUNA_ASSIGN_OR_RETURN(const auto overlay,
+                          overlays_.make(std::move(plan), *found, *base, std::move(memory)));
     ResidentTable::Dropped evicted, unused;
     std::lock_guard lock(mutex_);
     overlay->base = table_.find(request);
@@ -349,6 +353,27 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     unused = table_.evict_overlays_until(options_.overlay_bytes);
     if (options_.budget_bytes > 0) evicted = table_.evict_until(options_.budget_bytes);
     return handle;
+  }
+
+  /// Makes room for an overlay. The memory that it can be written into is that of one that leaves
+  /// for it, by any of three rules: the budget's, the limit of idle ones, or that passing strengths
+  /// of one set keep two. nullptr when none leaves whose layout is the same.
+  Result<std::shared_ptr<OverlayMemory>> memory_for(const OverlayMaker::Plan& plan,
+                                                    const Request& request) {
+    LUNA_ASSIGN_OR_RETURN(ResidentTable::Dropped leaving, make_room(plan.bytes, request));
+    EntryPtr base;
+    {
+      std::lock_guard lock(mutex_);
+      base = table_.find(request);
+      if (!base) return std::shared_ptr<OverlayMemory>();
+      const auto leave = [&](ResidentTable::Dropped more) {
+        std::ranges::move(more, std::back_inserter(leaving));
+      };
+      leave(table_.drop_passing_strengths(base, plan.adapters));
+      const std::uint64_t limit = options_.overlay_bytes;
+      leave(table_.evict_overlays_until(limit - std::min(plan.bytes, limit)));
+    }
+    return ResidentTable::take_memory(leaving, base, plan.layout);
   }
 
   /// The base's weights as the file has them, kept with it for the next set.
@@ -386,10 +411,10 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return !dropped.empty();
   }
 
-  /// Evicts under the budget, once what is held leaves room; nothing goes in vain.
-  Status make_room(std::uint64_t bytes, const Request& request) {
+  /// Evicts under the budget, once what is held leaves room; nothing goes in vain. What went.
+  Result<ResidentTable::Dropped> make_room(std::uint64_t bytes, const Request& request) {
     const std::uint64_t budget = options_.budget_bytes;
-    if (budget == 0) return {};
+    if (budget == 0) return ResidentTable::Dropped();
     const auto& [file, slot, precision] = request;
     if (bytes > budget) {
       return error(StatusCode::kResourceExhausted,
@@ -397,7 +422,6 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
                    slot_name(slot), bytes >> 20, budget >> 20);
     }
     const std::uint64_t others = budget - bytes;
-    ResidentTable::Dropped dropped;
     std::unique_lock lock(mutex_);
     const auto settled = [&] {
       return stopping_ || table_.held_bytes() <= others || table_.pinned_bytes() > others;
@@ -407,10 +431,7 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
       return error(StatusCode::kUnavailable, "model file {}: the worker is shutting down",
                    file.path);
     }
-    if (table_.held_bytes() <= others) {
-      dropped = table_.evict_until(others);
-      return {};
-    }
+    if (table_.held_bytes() <= others) return table_.evict_until(others);
     return error(StatusCode::kResourceExhausted,
                  "model file {}: its {} needs {} MiB of the worker's budget of {} MiB; in the way "
                  "are: {}",
@@ -482,6 +503,7 @@ std::vector<LoadedModel> Residency::loaded() const { return shelf_->loaded(); }
 LoadedModel Residency::describe(const ModelHandle& model) const { return shelf_->describe(model); }
 std::uint64_t Residency::resident_bytes() const { return shelf_->resident_bytes(); }
 std::uint64_t Residency::overlay_bytes() const { return shelf_->overlay_bytes(); }
+OverlayMemoryUse Residency::overlay_memory_use() const { return shelf_->overlay_memory_use(); }
 std::uint64_t Residency::model_reads() const { return shelf_->model_reads(); }
 std::uint64_t Residency::adapter_reads() const { return shelf_->adapter_reads(); }
 

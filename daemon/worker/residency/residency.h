@@ -28,6 +28,13 @@ struct ResidentModel {
 };
 using ModelHandle = std::shared_ptr<const ResidentModel>;
 
+/// Merged overlays made since the start: in memory that was allocated for them, and in that of one
+/// that left.
+struct OverlayMemoryUse {
+  std::uint64_t in_new = 0, in_reused = 0;
+  bool operator==(const OverlayMemoryUse&) const = default;
+};
+
 /// The models of one device: loaded when first asked for, on a thread of their own; one copy of
 /// each content and precision however many files hold it; evicted, least recently used first, when
 /// a budget or the device's memory demands it, and never while a job or a pin holds them. A file is
@@ -84,6 +91,7 @@ class Residency {
   std::uint64_t resident_bytes() const;
   /// Of these, what adapters' overlays take.
   std::uint64_t overlay_bytes() const;
+  OverlayMemoryUse overlay_memory_use() const;
   /// Components that were read from files, and adapter files.
   std::uint64_t model_reads() const;
   std::uint64_t adapter_reads() const;

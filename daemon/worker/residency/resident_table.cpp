@@ -10,6 +10,8 @@ namespace luna::worker {
 namespace {
 
 constexpr std::size_t kNamedHolders = 8;
+/// Sets that a base remembers having given up.
+constexpr std::size_t kGivenUp = 64;
 
 bool came_from(const ResidentTable::Entry& entry, const std::string& path) {
   return std::ranges::any_of(entry.requests, [&](const ResidentTable::Request& request) {
@@ -18,6 +20,11 @@ bool came_from(const ResidentTable::Entry& entry, const std::string& path) {
 }
 
 }  // namespace
+
+bool ResidentTable::Adapters::differs_in_strengths_alone(const Adapters& other) const {
+  return !row_wise && !other.row_wise &&
+         std::ranges::equal(in_order, other.in_order, {}, &Adapter::file, &Adapter::file);
+}
 
 ResidentTable::EntryPtr ResidentTable::find(const Request& request) const {
   const auto found = std::ranges::find_if(
@@ -50,6 +57,10 @@ ResidentTable::OverlayPtr ResidentTable::find_overlay(const Request& request,
 }
 
 void ResidentTable::use_overlay(Overlay& overlay) {
+  overlay.came_back |=
+      overlay.last_use > 0 && std::ranges::any_of(overlays_, [&](const OverlayPtr& other) {
+        return other->base == overlay.base && other->last_use > overlay.last_use;
+      });
   ++overlay.jobs;
   ++overlay.base->uses;
   overlay.last_use = overlay.base->last_use = ++clock_;
@@ -111,6 +122,44 @@ ResidentTable::Dropped ResidentTable::evict_overlays_until(std::uint64_t limit) 
     overlays_.erase(oldest);
   }
   return dropped;
+}
+
+void ResidentTable::add_overlay(OverlayPtr overlay) {
+  overlay->came_back = std::erase(overlay->base->given_up, overlay->adapters) > 0;
+  overlays_.push_back(std::move(overlay));
+}
+
+ResidentTable::Dropped ResidentTable::drop_passing_strengths(const EntryPtr& base,
+                                                             const Adapters& next) {
+  if (std::ranges::find(base->given_up, next) != base->given_up.end()) return {};
+  std::vector<OverlayPtr> passing;
+  for (const OverlayPtr& overlay : overlays_) {
+    if (overlay->base == base && overlay->jobs == 0 && !overlay->came_back &&
+        overlay->adapters.differs_in_strengths_alone(next)) {
+      passing.push_back(overlay);
+    }
+  }
+  Dropped dropped;
+  std::ranges::sort(passing, {}, &Overlay::last_use);
+  for (std::size_t i = 0; i + 1 < passing.size(); ++i) {
+    std::erase(overlays_, passing[i]);
+    base->given_up.push_back(passing[i]->adapters);
+    if (base->given_up.size() > kGivenUp) base->given_up.pop_front();
+    dropped.emplace_back(passing[i]);
+  }
+  return dropped;
+}
+
+std::shared_ptr<OverlayMemory> ResidentTable::take_memory(Dropped& dropped, const EntryPtr& base,
+                                                          const OverlayLayout& layout) {
+  for (Kept& kept : dropped) {
+    auto* const overlay = std::get_if<OverlayPtr>(&kept);
+    if (!overlay || (*overlay)->base != base || !(*overlay)->memory) continue;
+    if ((*overlay)->memory->layout() != layout) continue;
+    (*overlay)->model.model = {};
+    return std::move((*overlay)->memory);
+  }
+  return nullptr;
 }
 
 ResidentTable::Dropped ResidentTable::evict_until(std::uint64_t limit) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <set>
@@ -15,6 +16,7 @@
 #include "common/types/file_identity.h"
 #include "common/types/host_weights.h"
 #include "common/types/job.h"
+#include "daemon/worker/adapters/overlay_memory.h"
 #include "daemon/worker/residency/residency.h"
 
 namespace luna::worker {
@@ -29,18 +31,6 @@ class ResidentTable {
  public:
   /// (file, slot, precision as it was asked for)
   using Request = std::tuple<FileIdentity, Slot, Precision>;
-  struct Entry {
-    ResidentModel model;
-    at::ScalarType storage = at::kFloat;
-    std::set<Request> requests;  ///< that lead to it
-    /// For adapters to start from, once they did; mostly the front's host copy.
-    std::shared_ptr<const HostWeights> pristine;
-    std::uint64_t bytes = 0;
-    std::uint64_t uses = 0, last_use = 0;
-    std::uint32_t jobs = 0;  ///< that hold it
-  };
-  using EntryPtr = std::shared_ptr<Entry>;
-
   struct Adapter {
     FileIdentity file;
     AdapterUse use;
@@ -50,16 +40,34 @@ class ResidentTable {
     std::vector<Adapter> in_order;
     bool row_wise = false;  ///< the factors of one adapter, at strength 1
     bool operator==(const Adapters&) const = default;
+    /// The same files in the same order, merged both.
+    bool differs_in_strengths_alone(const Adapters& other) const;
   };
+  struct Entry {
+    ResidentModel model;
+    at::ScalarType storage = at::kFloat;
+    std::set<Request> requests;  ///< that lead to it
+    /// For adapters to start from, once they did; mostly the front's host copy.
+    std::shared_ptr<const HostWeights> pristine;
+    std::uint64_t bytes = 0;
+    std::uint64_t uses = 0, last_use = 0;
+    std::uint32_t jobs = 0;  ///< that hold it
+    /// Sets whose overlays went for another strength of theirs, the latest last.
+    std::deque<Adapters> given_up;
+  };
+  using EntryPtr = std::shared_ptr<Entry>;
+
   /// A model that adapters made of an entry's, which shares weights with it; or the entry's own
   /// with an adapter for single rows.
   struct Overlay {
     ResidentModel model;
     EntryPtr base;
     Adapters adapters;
-    std::uint64_t bytes = 0;  ///< beyond what it shares
+    std::shared_ptr<OverlayMemory> memory;  ///< of a merged one, in which its weights lie
+    std::uint64_t bytes = 0;                ///< beyond what it shares
     std::uint64_t last_use = 0;
     std::uint32_t jobs = 0;
+    bool came_back = false;  ///< its set was used again after another set of the base was
   };
   using OverlayPtr = std::shared_ptr<Overlay>;
   /// Memory that may go, kept until the caller lets go of it.
@@ -78,11 +86,20 @@ class ResidentTable {
   /// nullptr when there is none, or the entry is not here either.
   OverlayPtr find_overlay(const Request& request, const Adapters& adapters) const;
   /// Its base must be here.
-  void add_overlay(OverlayPtr overlay) { overlays_.push_back(std::move(overlay)); }
+  void add_overlay(OverlayPtr overlay);
   void use_overlay(Overlay& overlay);
   std::uint64_t overlay_bytes() const;
   /// Drops idle overlays, the longest unused first, until they take at most `limit` bytes.
   Dropped evict_overlays_until(std::uint64_t limit);
+  /// Drops the idle overlays of `base` that are `next` at other strengths and have not come back,
+  /// all but the one used last: strengths that are new with every call leave two overlays behind.
+  /// Nothing where `next` was itself dropped so: then its set comes back, and there shall be room
+  /// for one more.
+  Dropped drop_passing_strengths(const EntryPtr& base, const Adapters& next);
+  /// The memory of one of `dropped`, which the table no longer has, that lay over `base` in this
+  /// layout; the overlay is taken apart. nullptr: there is none.
+  static std::shared_ptr<OverlayMemory> take_memory(Dropped& dropped, const EntryPtr& base,
+                                                    const OverlayLayout& layout);
 
   /// Another identity of the same path is a file that is no longer there. What nothing else leads
   /// to goes, held or not.

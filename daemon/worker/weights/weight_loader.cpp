@@ -138,9 +138,9 @@ Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weig
                                              weights.content_hash);
 }
 
-at::Tensor pristine_f32(const HostWeights& weights, const std::string& name, at::Device device) {
+at::Tensor pristine_tensor(const HostWeights& weights, const std::string& name) {
   const auto tensor = std::ranges::find(weights.tensors, name, &HostTensor::name);
-  return view_of(weights.bytes, *tensor).to(device).to(at::kFloat, false, true);
+  return view_of(weights.bytes, *tensor);
 }
 
 Result<std::shared_ptr<const WeightStore>> load_weights(const WeightRequest& request) {

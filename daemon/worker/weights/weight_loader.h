@@ -38,8 +38,9 @@ Result<HostWeights> read_weights(const std::string& path, const Rename& rename);
 Result<std::shared_ptr<const WeightStore>> place_weights(const HostWeights& weights,
                                                          at::ScalarType storage, at::Device device);
 
-/// A copy of one tensor of `weights`, which must have it, as f32 on `device`.
-at::Tensor pristine_f32(const HostWeights& weights, const std::string& name, at::Device device);
+/// One tensor of `weights`, which must have it, as it lies there: a view of memory that is
+/// read-only.
+at::Tensor pristine_tensor(const HostWeights& weights, const std::string& name);
 
 /// read_weights() and place_weights().
 Result<std::shared_ptr<const WeightStore>> load_weights(const WeightRequest& request);

@@ -59,6 +59,7 @@ inline StatusInfo full_status() {
   report.peak_resident_bytes = 7000;
   report.memory = {{"weights", 5000}};
   report.files_read = {{"adapters", 9}};
+  report.overlays = {{"in_reused_memory", 7}};
   report.forwards["unet"] = {.forwards = 10,
                              .rows = 431,
                              .batch_sizes = {{1, 4}, {3, 5}, {412, 1}},

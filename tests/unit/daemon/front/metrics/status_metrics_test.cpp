@@ -70,6 +70,7 @@ TEST(Metrics, OfAStatusAreExactlyTheseLines) {
           "luna_worker_peak_resident_bytes{worker=\"3\"} 7000",
           "luna_worker_memory_bytes{worker=\"3\",kind=\"weights\"} 5000",
           "luna_worker_files_read_total{worker=\"3\",kind=\"adapters\"} 9",
+          "luna_worker_overlays_total{worker=\"3\",where=\"in_reused_memory\"} 7",
           "luna_device_seconds_total{worker=\"3\",kind=\"unet\"} 12.5",
           "luna_forward_rows_count{worker=\"3\",kind=\"unet\"} 10",
           "luna_forward_rows_sum{worker=\"3\",kind=\"unet\"} 431",

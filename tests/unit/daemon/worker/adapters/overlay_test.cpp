@@ -1,5 +1,7 @@
 #include "daemon/worker/adapters/overlay.h"
 
+#include <cmath>
+
 #include <gmock/gmock.h>
 
 namespace luna::worker {
@@ -33,11 +35,13 @@ at::Tensor product(std::int64_t rows, std::int64_t columns) {
 }
 
 Result<WeightStore::Tensors> overlay(const HostWeights& weights,
-                                     const std::vector<LoadedAdapter>& adapters) {
+                                     const std::vector<LoadedAdapter>& adapters,
+                                     at::ScalarType storage = at::kFloat,
+                                     const WeightStore::Tensors& places = {}) {
   const auto plan = AdapterPlan::make(Slot::kClipG, weights, adapters);
   if (!plan.ok()) return plan.status();
   EXPECT_THAT(plan->warnings, testing::IsEmpty());
-  return make_overlay(*plan, weights, at::kFloat, at::kCPU);
+  return make_overlay(*plan, weights, storage, at::kCPU, places);
 }
 
 TEST(Overlay, ChangesAMatrixThatOpenClipKeepsTheOtherWayAround) {
@@ -74,6 +78,35 @@ TEST(Overlay, AddsLowRankChangesThatFollowEachOtherAsIfOneByOne) {
   ASSERT_TRUE(made.ok()) << made.status().to_string();
   EXPECT_TRUE(at::allclose(made->at("text_model.encoder.layers.0.mlp.fc1.weight"),
                            0.5 + 6 - 0.5 * product(4, 3)));
+}
+
+TEST(Overlay, IsWrittenWhereItShallLieAndIsTheSameThereWhateverWasThereBefore) {
+  const std::string layer = "text_encoder_2.text_model.encoder.layers.0.mlp.fc1";
+  const std::string fc1 = "text_model.encoder.layers.0.mlp.fc1.weight";
+  const HostWeights weights =
+      host_weights({{"text_projection", at::rand({2, 3})}, {fc1, at::rand({40, 30})}});
+  const Named difference = {{layer + ".diff", at::rand({40, 30})}};
+  const std::vector<std::vector<LoadedAdapter>> sets = {
+      {loaded(lora(layer, 40, 30), 0.37)},
+      {loaded(lora(layer, 40, 30), 0.37), loaded(difference, 0.61), loaded(lora(layer, 40, 30))},
+      {loaded(lora("lora_te2_text_projection", 3, 2), 0.37)}};
+  for (const at::ScalarType storage : {at::kFloat, at::kHalf, at::kBFloat16}) {
+    for (const at::ScalarType runs_in : {at::kFloat, storage}) {
+      const WeightStore::Tensors places = {
+          {fc1, at::full({40, 30}, std::nan(""), runs_in)},
+          {"text_projection", at::full({2, 3}, std::nan(""), runs_in)}};
+      for (const auto& set : sets) {
+        const auto there = overlay(weights, set, storage, places),
+                   anywhere = overlay(weights, set, storage);
+        ASSERT_TRUE(there.ok() && anywhere.ok());
+        ASSERT_EQ(there->size(), anywhere->size());
+        for (const auto& [name, tensor] : *there) {
+          EXPECT_TRUE(tensor.is_same(places.at(name)));
+          EXPECT_TRUE(tensor.equal(anywhere->at(name).to(runs_in))) << name;
+        }
+      }
+    }
+  }
 }
 
 }  // namespace

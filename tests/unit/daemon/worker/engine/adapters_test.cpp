@@ -217,7 +217,7 @@ TEST_F(Adapters, RowsOfDifferentSetsShareForwardsWhenTheyAreAddedRowByRow) {
   EXPECT_EQ(forwards_of_eight(LoraApplication::kAuto), 4u) << "there is company";
 }
 
-TEST_F(Adapters, ChangingStrengthsReadsNoFileAndRowByRowTakesNoMemory) {
+TEST_F(Adapters, ChangingStrengthsReadsNoFileAndTakesTwoPiecesOfMemoryOrRowByRowNone) {
   const std::string a = unet_lora("a.safetensors");
   for (const LoraApplication application : {LoraApplication::kMerged, LoraApplication::kRowWise}) {
     application_ = application;
@@ -227,6 +227,8 @@ TEST_F(Adapters, ChangingStrengthsReadsNoFileAndRowByRowTakesNoMemory) {
     const WorkerReport after = engine_->report();
     EXPECT_EQ(after.files_read.at("adapters"), 1u);
     EXPECT_EQ(after.files_read.at("models"), before.files_read.at("models"));
+    EXPECT_EQ(after.overlays.at("in_new_memory"), 2u) << "by turns";
+    EXPECT_EQ(after.overlays.at("in_reused_memory"), 7u);
     if (application == LoraApplication::kRowWise) {
       EXPECT_EQ(after.memory.at("overlays"), before.memory.at("overlays"));
     }
