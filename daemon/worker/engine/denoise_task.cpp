@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/worker/engine/row_extras.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -45,10 +46,6 @@ Status DenoiseTask::start() {
 Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   const DenoiseRow& row = request_.rows[index];
   const std::string what = fmt::format("rows[{}]", index);
-  if (!row.extras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
-                 row.extras.begin()->first);
-  }
   if (!std::isfinite(row.sigma) || row.sigma < 0) {
     return error(StatusCode::kInvalidArgument,
                  "{}.sigma: expected a finite number of 0 or more, found {}", what, row.sigma);
@@ -62,9 +59,11 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
+  const EntryPlace place{x.size(1), x.size(2), false};
+  LUNA_ASSIGN_OR_RETURN(auto given, row_extras(row.extras, what + ".extras", *model_, place));
   LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
                         active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
-                                     {x.size(1), x.size(2), false}));
+                                     place, std::move(given)));
   const std::uint64_t needed =
       model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
                                static_cast<int>(entry.context.size(1)));
