@@ -76,14 +76,24 @@ Result<AdminService::Models> AdminCalls::list_models(const std::string& folder) 
   return models;
 }
 
-Result<std::vector<ComponentInfo>> AdminCalls::inspect_model(const std::string& file) {
+Result<InspectModelReply> AdminCalls::inspect(const std::string& file, bool tensors) {
   v1::InspectModelRequest request;
   request.set_file(file);
+  request.set_tensors(tensors);
   LUNA_ASSIGN_OR_RETURN(auto response,
                         connection_.call(connection_.models(), &v1::Models::Stub::Inspect, request,
                                          within(kReadsFiles)));
-  LUNA_ASSIGN_OR_RETURN(auto reply, wire::from_wire(response));
+  return wire::from_wire(response);
+}
+
+Result<std::vector<ComponentInfo>> AdminCalls::inspect_model(const std::string& file) {
+  LUNA_ASSIGN_OR_RETURN(auto reply, inspect(file, false));
   return std::move(reply.components);
+}
+
+Result<std::vector<NamedTensor>> AdminCalls::list_model_tensors(const std::string& file) {
+  LUNA_ASSIGN_OR_RETURN(auto reply, inspect(file, true));
+  return std::move(reply.tensors);
 }
 
 Result<LoadedModel> AdminCalls::load_model(Slot slot, const ModelRef& model) {

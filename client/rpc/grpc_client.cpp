@@ -56,6 +56,9 @@ class ConnectedClient final : public GrpcClient {
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override {
     return admin_.inspect_model(file);
   }
+  Result<std::vector<NamedTensor>> list_model_tensors(const std::string& file) override {
+    return admin_.list_model_tensors(file);
+  }
   Result<LoadedModel> load_model(Slot slot, const ModelRef& model) override {
     return admin_.load_model(slot, model);
   }

@@ -30,6 +30,8 @@ class AdminService {
   };
   virtual Result<Models> list_models(const std::string& folder) = 0;
   virtual Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) = 0;
+  /// Names, types and shapes of a model's weights, by name, as its files' headers have them.
+  virtual Result<std::vector<NamedTensor>> list_model_tensors(const std::string& file) = 0;
   virtual Result<LoadedModel> load_model(Slot slot, const ModelRef& model) = 0;
   /// Off the devices of all workers; `host`: the host copies too.
   virtual Result<UnloadModelReply> unload_model(const std::string& file, bool host) = 0;

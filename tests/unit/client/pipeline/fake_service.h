@@ -166,6 +166,9 @@ class FakeService : public InferenceService, public AdminService {
     }
     return note("list_models " + folder, listed);
   }
+  Result<std::vector<NamedTensor>> list_model_tensors(const std::string&) override {
+    return error(StatusCode::kUnimplemented, "there are no files here");
+  }
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override {
     return note("inspect " + file, components);
   }
