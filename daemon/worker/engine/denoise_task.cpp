@@ -1,6 +1,8 @@
 #include "daemon/worker/engine/denoise_task.h"
 
 #include <cmath>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
@@ -12,6 +14,21 @@ namespace luna::worker {
 namespace {
 
 constexpr std::size_t kMaxRows = 256;
+constexpr const char* kTimestep = "timestep";
+
+/// What the network shall be fed instead of the noise process's own number; none: the row is an
+/// ordinary one.
+Result<std::optional<float>> given_timestep(const DenoiseRow& row, const std::string& what) {
+  const auto found = row.extras.find(kTimestep);
+  if (found == row.extras.end()) return std::optional<float>();
+  const std::string field = fmt::format("{}.extras.{}", what, kTimestep);
+  if (found->second.spec.numel() != 1) {
+    return error(StatusCode::kInvalidArgument, "{}: expected one number, found {}", field,
+                 found->second.spec.to_string());
+  }
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor number, finite_floats(found->second, field));
+  return std::optional(number.item<float>());
+}
 
 }  // namespace
 
@@ -60,7 +77,10 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
   const EntryPlace place{x.size(1), x.size(2), false};
-  LUNA_ASSIGN_OR_RETURN(auto given, row_extras(row.extras, what + ".extras", *model_, place));
+  LUNA_ASSIGN_OR_RETURN(const std::optional<float> timestep, given_timestep(row, what));
+  auto named = row.extras;
+  named.erase(kTimestep);
+  LUNA_ASSIGN_OR_RETURN(auto given, row_extras(named, what + ".extras", *model_, place));
   LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
                         active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
                                      place, std::move(given)));
@@ -74,11 +94,14 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   return torch_call(what, [&] {
     rows_[index].sigma = row.sigma;
+    rows_[index].raw = timestep.has_value();
     rows_[index].x = x.unsqueeze(0).to(model_->device());
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
+    const at::Tensor input =
+        timestep ? rows_[index].x : sampling_->calculate_input(sigma, rows_[index].x);
     return ModelRow{models_.rows[index].model.get(),
-                    sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
-                    static_cast<float>(sampling_->timestep(row.sigma)),
+                    input.to(model_->compute_type()),
+                    timestep ? *timestep : static_cast<float>(sampling_->timestep(row.sigma)),
                     entry.context,
                     entry.extras,
                     &models_.rows[index].adapters};
@@ -110,8 +133,8 @@ Result<JobReply> DenoiseTask::make_reply() {
                    row.sigma);
     }
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
-    const at::Tensor x0 =
-        sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
+    const at::Tensor output = row.result.output.to(at::kFloat);
+    const at::Tensor x0 = row.raw ? output : sampling_->calculate_denoised(sigma, output, row.x);
     LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
     reply.denoised.push_back(std::move(denoised));
   }
