@@ -8,8 +8,8 @@ _NO_SERVER = ("failed to connect", "DNS resolution failed", "empty address list"
               "No such file or directory", "Connection refused")
 _BROKEN = ("Socket closed", "Connection reset", "Broken pipe", "GOAWAY", "Endpoint", "Transport closed", "keepalive",
            "Stream removed", "recvmsg", "Channel closed", "Cancelling all calls")
-_RETRY_AFTER = re.compile(r"(?:again in|retry in|come back in) (\d+(?:\.\d+)?) ?(ms|s)\b")
-_DRAINING = ("stopping", "draining", "shutting down")
+_RETRY_AFTER = re.compile(r"retry in (\d+) ms\b")
+_DRAINING = ("lunad is stopping", "daemon is stopping")
 
 
 class LunaError(Exception):
@@ -77,9 +77,11 @@ class Cancelled(LunaError):
 
 
 class Unavailable(LunaError, ConnectionError):
-    """No daemon, or it went away. The next call connects again by itself."""
+    """No daemon, or it went away. The next call connects again by itself. `connection_lost`: not that the daemon said so,
+    but that it could not be reached."""
 
     code = "UNAVAILABLE"
+    connection_lost = False
 
 
 class DaemonStopping(Unavailable):
@@ -130,27 +132,30 @@ CODE_NAMES = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEED
 
 def _seconds(message: str) -> float | None:
     found = _RETRY_AFTER.search(message)
-    if not found:
-        return None
-    return float(found[1]) / (1000 if found[2] == "ms" else 1)
+    return int(found[1]) / 1000 if found else None
 
 
 def _unavailable(message: str, address: str) -> LunaError:
-    if any(text in message for text in _NO_SERVER):
-        return Unavailable(f"cannot reach lunad at {address} ({message}); start lunad, or give the address of one "
-                           "that runs")
-    if not message or any(text in message for text in _BROKEN):
-        detail = f": {message}" if message else ""
-        return Unavailable(f"the connection to lunad at {address} broke{detail}; the next call connects again")
     if any(text in message for text in _DRAINING):
         return DaemonStopping(message)
-    return Unavailable(message)
+    if any(text in message for text in _NO_SERVER):
+        lost = Unavailable(f"cannot reach lunad at {address} ({message}); start lunad, or give the address of one that "
+                           "runs")
+    elif not message or any(text in message for text in _BROKEN):
+        detail = f": {message}" if message else ""
+        lost = Unavailable(f"the connection to lunad at {address} broke{detail}; the next call connects again")
+    else:
+        return Unavailable(message)
+    lost.connection_lost = True
+    return lost
 
 
 def from_status(code: str, message: str, address: str) -> LunaError:
     """The exception for a gRPC status. `code`: its name; `address`: of the daemon, for the message."""
     if code == "UNAVAILABLE":
         return _unavailable(message, address)
+    if code == "FAILED_PRECONDITION" and "daemon is stopping" in message:
+        return DaemonStopping(message)
     if code == "RESOURCE_EXHAUSTED":
         if "message larger than max" in message:
             message = (f"one message is larger than lunad at {address} takes ({message}); raise limits.message_bytes "

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from luna_client.calls.generate import GenerateCalls
-from luna_client.calls.inference import Inference
 from luna_client.calls.loras import LoraCalls
 from luna_client.calls.models import ModelCalls
 from luna_client.calls.resident import ResidentCalls
-from luna_client.calls.workflows import Workflows
 from luna_client.link import Link
 from luna_client.models import Models, Precision
 from luna_client.options import TensorKind
@@ -19,7 +17,7 @@ from luna_client.tensors import Tensor
 from luna_client.v1 import status_pb2
 
 
-class Calls(Inference, GenerateCalls, Workflows, ResidentCalls):
+class Calls(GenerateCalls, ResidentCalls):
     """See the classes that it is made of."""
 
     def __init__(self, link: Link) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from luna_client.calls.caller import Caller
 from luna_client.errors import NotFound
@@ -16,6 +14,25 @@ from luna_client.rpc import methods
 from luna_client.v1 import adapters_pb2, models_pb2
 
 CHUNK_BYTES = 1 << 20
+
+
+def _header_of(path: Path) -> adapters_pb2.UploadAdapterHeader:
+    """Hash and length of a file."""
+    hash = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(CHUNK_BYTES):
+                hash.update(chunk)
+            return adapters_pb2.UploadAdapterHeader(sha256=hash.hexdigest(), bytes=file.tell())
+    except OSError as error:
+        raise NotFound(f"{path} cannot be read ({error.strerror}); expected a LoRA file of this machine") from error
+
+
+def _parts(path: Path, header: adapters_pb2.UploadAdapterHeader) -> Iterator[adapters_pb2.UploadAdapterRequest]:
+    yield adapters_pb2.UploadAdapterRequest(header=header)
+    with path.open("rb") as file:
+        while chunk := file.read(CHUNK_BYTES):
+            yield adapters_pb2.UploadAdapterRequest(chunk=chunk)
 
 
 class LoraCalls(Caller):
