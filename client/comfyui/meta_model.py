@@ -69,5 +69,16 @@ def text_encoder(model: comfy.model_base.BaseModel, tensors: StateDict, embeddin
     target = model.model_config.clip_target(state_dict=tensors)
     if target is None:
         raise UnknownModel(f"this ComfyUI knows no text encoder for {type(model).__name__}")
-    return comfy.sd.CLIP(target, embedding_directory=embedding_folders,
+    clip = comfy.sd.CLIP(target, embedding_directory=embedding_folders, disable_dynamic=True,
                          model_options={"initial_device": META, "dtype": torch.float32})
+    _fit_embeddings(clip.tokenizer, model.model_config.process_clip_state_dict(dict(tensors)))
+    return clip
+
+
+def _fit_embeddings(tokenizer: Any, encoders: StateDict) -> None:
+    """Textual inversions must be as wide as this file's encoders, which may be others than the family's usual ones."""
+    ending = ".transformer.text_model.embeddings.token_embedding.weight"
+    for name, tensor in encoders.items():
+        encoder = getattr(tokenizer, name.removesuffix(ending), None) if name.endswith(ending) else None
+        if encoder is not None:
+            encoder.embedding_size = tensor.shape[1]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [os.environ["COMFYUI_DIR"], str(ROOT / "client/python"), str(ROOT / "tests/parity"),
+sys.path[:0] = [os.environ["COMFYUI_DIR"], os.environ["LUNA_CLIENT"], str(ROOT / "tests/parity"),
                 str(pathlib.Path(__file__).parent)]
 
 

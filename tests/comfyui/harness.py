@@ -64,7 +64,7 @@ class LunaComfyUI(ComfyUI):
                 "checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "embeddings", "vae_approx")))
         if pack:
             (base / "custom_nodes/comfyui-luna").symlink_to(ROOT / "client/comfyui")
-        self._environment = {"LUNA_ADDRESS": f"unix:{socket}", "PYTHONPATH": str(ROOT / "client/python")}
+        self._environment = {"LUNA_ADDRESS": f"unix:{socket}", "PYTHONPATH": os.environ["LUNA_CLIENT"]}
 
     def __enter__(self) -> "LunaComfyUI":
         before = {name: os.environ.get(name) for name in self._environment}
