@@ -61,7 +61,24 @@ def build(tensors: StateDict, metadata: dict[str, str], family: str,
     config.custom_operations = comfy.ops.disable_weight_init
     model = config.get_model(tensors, prefix, device=META)
     model.device = load_device
+    _fit_weights(model.diffusion_model, {name[len(prefix):]: tensor for name, tensor in tensors.items()
+                                         if name.startswith(prefix)})
     return model
+
+
+def _fit_weights(network: torch.nn.Module, tensors: StateDict) -> None:
+    """A width that ComfyUI's detection rounds gives another shape, or a layer less: LoRAs look for those of the file."""
+    shapes = {name: weight.shape for name, weight in network.named_parameters()}
+    for name, tensor in tensors.items():
+        path, _, parameter = name.rpartition(".")
+        if parameter not in ("weight", "bias") or shapes.get(name) == tensor.shape:
+            continue
+        layer = network
+        for part in path.split("."):
+            if part not in layer._modules:
+                layer.add_module(part, torch.nn.Module())
+            layer = layer._modules[part]
+        setattr(layer, parameter, torch.nn.Parameter(tensor.to(META), requires_grad=False))
 
 
 def text_encoder(model: comfy.model_base.BaseModel, tensors: StateDict, embedding_folders: list[str]) -> comfy.sd.CLIP:

@@ -74,8 +74,9 @@ def test_a_width_that_comfyui_does_not_know_is_a_model_of_its_family() -> None:
     tensors, metadata = checkpoint_tensors.from_header(SHIPPED)
     model = meta_model.build(tensors, metadata, "sd1", torch.device("cpu"))
     assert isinstance(model.model_config, comfy.supported_models.SD15)
-    assert {name for name in model.state_dict() if name.startswith("diffusion_model.")} == {
-        name[len("model."):] for name in tensors if name.startswith("model.diffusion_model.")}
+    shapes = {name: weight.shape for name, weight in model.named_parameters()}
+    assert shapes == {name[len("model."):]: tensor.shape for name, tensor in tensors.items()
+                      if name.startswith("model.diffusion_model.")}
 
 
 def test_a_file_of_no_model_is_refused() -> None:
