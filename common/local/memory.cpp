@@ -52,6 +52,25 @@ Result<Mapping> map_descriptor(int fd, std::size_t size, int protection, int fla
 /// write-sealed memory.
 int read_only_flags(int seals) { return (seals & F_SEAL_WRITE) != 0 ? MAP_PRIVATE : MAP_SHARED; }
 
+struct SealedMemory {
+  int seals = 0;
+  std::size_t size = 0;
+};
+/// INVALID_ARGUMENT for a descriptor that somebody could make smaller.
+Result<SealedMemory> sealed_memory(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
+    return error(
+        StatusCode::kInvalidArgument,
+        "expected a memory descriptor sealed against shrinking, found {}",
+        seals < 0 ? std::string("a descriptor without seals") : fmt::format("seals {:#x}", seals));
+  }
+  // The size is read after the seal: from there on it cannot become smaller.
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) return errno_status(errno, "reading a descriptor's size");
+  return SealedMemory{seals, static_cast<std::size_t>(info.st_size)};
+}
+
 }  // namespace
 
 Mapping& Mapping::operator=(Mapping&& other) noexcept {
@@ -103,20 +122,27 @@ bool sealed_against_shrinking(int fd) {
 }
 
 Result<BytesPtr> map_received(UniqueFd fd) {
-  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
-  if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
-    return error(
-        StatusCode::kInvalidArgument,
-        "expected a memory descriptor sealed against shrinking, found {}",
-        seals < 0 ? std::string("a descriptor without seals") : fmt::format("seals {:#x}", seals));
-  }
-  // The size is read after the seal: from there on it cannot become smaller.
-  struct stat info{};
-  if (::fstat(fd.get(), &info) != 0) return errno_status(errno, "reading a descriptor's size");
-  LUNA_ASSIGN_OR_RETURN(Mapping mapping,
-                        map_descriptor(fd.get(), static_cast<std::size_t>(info.st_size), PROT_READ,
-                                       read_only_flags(seals)));
+  LUNA_ASSIGN_OR_RETURN(const SealedMemory memory, sealed_memory(fd.get()));
+  LUNA_ASSIGN_OR_RETURN(
+      Mapping mapping,
+      map_descriptor(fd.get(), memory.size, PROT_READ, read_only_flags(memory.seals)));
   return BytesPtr(std::make_shared<MappedBytes>(std::move(fd), std::move(mapping)));
+}
+
+Result<SharedMemory> map_shared(UniqueFd fd) {
+  LUNA_ASSIGN_OR_RETURN(const SealedMemory memory, sealed_memory(fd.get()));
+  SharedMemory shared;
+  shared.constant = (memory.seals & F_SEAL_WRITE) != 0;
+  const int access = ::fcntl(fd.get(), F_GETFL);
+  const bool read_only = shared.constant || (memory.seals & F_SEAL_FUTURE_WRITE) != 0 ||
+                         (access >= 0 && (access & O_ACCMODE) == O_RDONLY);
+  LUNA_ASSIGN_OR_RETURN(
+      Mapping mapping,
+      map_descriptor(fd.get(), memory.size, read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+                     read_only_flags(memory.seals)));
+  if (!read_only) shared.writable = mapping.bytes();
+  shared.bytes = std::make_shared<MappedBytes>(std::move(fd), std::move(mapping));
+  return shared;
 }
 
 Result<BytesPtr> slice_of(BytesPtr whole, std::uint64_t offset, std::uint64_t size) {

@@ -10,6 +10,7 @@
 #include "daemon/front/core/job_flow.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
+#include "daemon/front/core/step_flow.h"
 
 namespace luna::front {
 namespace {
@@ -45,7 +46,8 @@ struct FrontCore::Impl {
        Fingerprinter fingerprint)
       : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
                                            std::move(fingerprint))),
-        flow(std::make_shared<JobFlow>(state)) {}
+        flow(std::make_shared<JobFlow>(state)),
+        steps(std::make_shared<StepFlow>(state, flow)) {}
 
   /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
   void tell_pins() {
@@ -62,6 +64,7 @@ struct FrontCore::Impl {
 
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
+  std::shared_ptr<StepFlow> steps;
   std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
 
@@ -84,7 +87,7 @@ UploadStore& FrontCore::uploads() { return impl_->state->uploads; }
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id), std::move(requested),
+  front::register_workflow(impl_->state, impl_->flow, impl_->steps, caller, std::move(id), std::move(requested),
                            ttl_seconds, preload, std::move(done));
 }
 
@@ -95,9 +98,12 @@ Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
 }
 
 Status FrontCore::release_workflow(const std::string& id) {
+  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  return impl_->state->workflows.release(id);
+  LUNA_RETURN_IF_ERROR(impl_->state->workflows.release(id));
+  impl_->steps->close_of_workflow(id, after);
+  return {};
 }
 
 std::vector<WorkflowInfo> FrontCore::list_workflows() const {
@@ -112,6 +118,13 @@ JobId FrontCore::submit(const Caller& caller, JobRequest request, JobEvents even
 }
 
 void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
+
+// --- step sockets ---
+
+Result<UniqueFd> FrontCore::open_steps(const Caller& caller,
+                                       const std::vector<std::string>& lora_files) {
+  return impl_->steps->open(caller, lora_files);
+}
 
 // --- models ---
 
@@ -165,6 +178,8 @@ void FrontCore::close_session(const std::string& session_id) {
   impl_->state->touch();
   if (!impl_->state->sessions.close(session_id)) return;
   impl_->flow->cancel_session_jobs(session_id, after);
+  impl_->steps->close([&](const StepTable::Socket& s) { return s.session == session_id; }, true,
+                      after);
 }
 
 Result<TensorRef> FrontCore::put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes) {
@@ -240,10 +255,24 @@ void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string devic
 void FrontCore::worker_report(WorkerId id, WorkerReport report) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
+  FrontState& state = *impl_->state;
+  const std::vector<std::string> used = state.steps.count(report.step_evaluations);
+  for (const std::string& workflow : used)
+    (void)state.workflows.renew(workflow, state.clock());  // it may have been released meanwhile
+  if (!used.empty()) {
+    state.workers.used(id, state.clock());
+    state.touch();
+  }
   if (impl_->state->workers.report(id, std::move(report), impl_->state->clock())) {
     impl_->flow->requeue_orphans(id, after);
     impl_->flow->dispatch(after);
   }
+}
+
+void FrontCore::worker_steps_ended(WorkerId id, StepsId steps, std::uint64_t evaluations) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->steps.ended(steps, evaluations);
+  impl_->state->workers.used(id, impl_->state->clock());
 }
 
 bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
@@ -251,6 +280,7 @@ bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
     Deferred after;
     std::lock_guard lock(impl_->state->mutex);
     let_read(impl_->state->seekers.gone(id), after);
+    impl_->state->steps.worker_gone(id);
   }
   return impl_->flow->worker_gone(id, end);
 }
@@ -326,6 +356,8 @@ StatusInfo FrontCore::status() const {
   info.host_copy_bytes = state.host_shelf.bytes();
   info.host_copy_hits = state.host_shelf.hits();
   info.component_reads = state.component_reads;
+  info.step_sockets = state.steps.open_sockets();
+  info.step_evaluations = state.steps.evaluations();
   info.pinned_files = state.pins.list();
   info.events = state.events.events();
   return info;
@@ -336,6 +368,7 @@ void FrontCore::drain(std::function<void()> idle) {
   std::lock_guard lock(impl_->state->mutex);
   if (!std::exchange(impl_->state->draining, true)) {
     impl_->state->events.add("draining: no new calls are taken");
+    impl_->steps->close([](const StepTable::Socket&) { return true; }, false, after);
   }
   if (idle) impl_->state->when_idle.push_back(std::move(idle));
   impl_->flow->notice_idle(after);
@@ -349,6 +382,7 @@ void FrontCore::tick() {
   FrontState& state = *impl_->state;
   for (const std::string& id : state.workflows.expire(state.clock())) {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
+    impl_->steps->close_of_workflow(id, after);
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);

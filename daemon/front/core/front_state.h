@@ -18,6 +18,7 @@
 #include "daemon/front/core/pin_table.h"
 #include "daemon/front/core/poison_table.h"
 #include "daemon/front/core/session_table.h"
+#include "daemon/front/core/step_table.h"
 #include "daemon/front/core/upload_store.h"
 #include "daemon/front/core/weight_seekers.h"
 #include "daemon/front/core/worker_table.h"
@@ -37,6 +38,7 @@ struct FrontState {
         fingerprint(std::move(fingerprint_in)),
         workflows(config->limits.workflows, config->limits.default_ttl_seconds),
         sessions(config->limits.sessions, config->limits.resident_bytes_per_session),
+        steps(config->limits.step_sockets_per_session),
         jobs(config->limits),
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
@@ -55,6 +57,7 @@ struct FrontState {
   mutable std::mutex mutex;
   WorkflowRegistry workflows;
   SessionTable sessions;
+  StepTable steps;
   WorkerTable workers;
   JobTable jobs;
   PoisonTable poison;

@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "common/base/unique_fd.h"
 #include "common/types/job.h"
+#include "common/types/steps.h"
 
 namespace luna::front {
 
@@ -22,6 +24,10 @@ class WorkerPort {
   virtual void cancel(JobId job) = 0;
   /// The files whose components it never evicts or unloads, all of them.
   virtual void pin(const std::vector<std::string>& paths) = 0;
+  /// It serves `socket`, which is closed when it does not.
+  virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
+  /// At once: what runs is cancelled, else it is answered first.
+  virtual void close_steps(StepsId steps, bool at_once) = 0;
 };
 
 }  // namespace luna::front

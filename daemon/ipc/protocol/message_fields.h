@@ -83,4 +83,22 @@ void fields(Archive& archive, T& pins) {
   archive.field("paths", pins.paths);
 }
 
+template <class Archive, Described<FrontToWorkerOpenSteps> T>
+void fields(Archive& archive, T& open) {
+  archive.field("opening", open.opening);
+  archive.field("socket", open.socket);
+}
+
+template <class Archive, Described<FrontToWorkerCloseSteps> T>
+void fields(Archive& archive, T& close) {
+  archive.field("steps", close.steps);
+  archive.field("at_once", close.at_once);
+}
+
+template <class Archive, Described<WorkerToFrontStepsEnded> T>
+void fields(Archive& archive, T& ended) {
+  archive.field("steps", ended.steps);
+  archive.field("evaluations", ended.evaluations);
+}
+
 }  // namespace luna::ipc
