@@ -11,7 +11,7 @@ namespace luna {
 /// A second descriptor for the same open file, close-on-exec.
 Result<UniqueFd> duplicate(int fd);
 
-/// A descriptor that is no memory (a socket) as an attachment of a frame, without bytes.
+/// An attachment of a frame that is a descriptor and no bytes.
 BytesPtr descriptor_alone(UniqueFd fd);
 
 /// Lifts this process's limit of open descriptors to the most it may have, since every large tensor

@@ -8,6 +8,7 @@
 #include "daemon/front/core/deferred.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
+#include "daemon/front/core/plane_desk.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
 #include "daemon/front/core/step_flow.h"
@@ -47,6 +48,7 @@ struct FrontCore::Impl {
       : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
                                            std::move(fingerprint))),
         flow(std::make_shared<JobFlow>(state)),
+        planes(state),
         steps(std::make_shared<StepFlow>(state, flow)) {}
 
   /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
@@ -64,6 +66,7 @@ struct FrontCore::Impl {
 
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
+  PlaneDesk planes;
   std::shared_ptr<StepFlow> steps;
   std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
@@ -83,12 +86,14 @@ FrontCore::~FrontCore() { end_all(error(StatusCode::kUnavailable, "the daemon ha
 
 UploadStore& FrontCore::uploads() { return impl_->state->uploads; }
 
+PlaneDesk& FrontCore::planes() { return impl_->planes; }
+
 // --- workflows ---
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, impl_->steps, caller, std::move(id), std::move(requested),
-                           ttl_seconds, preload, std::move(done));
+  front::register_workflow(impl_->state, impl_->flow, impl_->steps, caller, std::move(id),
+                           std::move(requested), ttl_seconds, preload, std::move(done));
 }
 
 Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
@@ -163,12 +168,16 @@ Result<std::string> FrontCore::unpin_model(const Caller& caller, const std::stri
 
 // --- sessions and resident tensors ---
 
-std::string FrontCore::open_session(const std::string& client_name) {
+std::string FrontCore::open_session(const std::string& client_name, const std::string& host_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  Result<std::string> session = impl_->state->sessions.open(client_name);
-  if (session.ok()) return *session;
-  impl_->state->events.add(session.status().message());
+  FrontState& state = *impl_->state;
+  Result<std::string> session = state.sessions.open(client_name);
+  if (session.ok()) {
+    state.planes.begin(*session, state.sessions.client_of(*session), host_id, state.clock());
+    return *session;
+  }
+  state.events.add(session.status().message());
   return "";
 }
 
@@ -177,6 +186,7 @@ void FrontCore::close_session(const std::string& session_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
   if (!impl_->state->sessions.close(session_id)) return;
+  impl_->planes.end(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
   impl_->steps->close([&](const StepTable::Socket& s) { return s.session == session_id; }, true,
                       after);
@@ -350,6 +360,9 @@ StatusInfo FrontCore::status() const {
   info.jobs = state.jobs.totals();
   info.queues = state.jobs.queues(state.clock());
   info.sessions = static_cast<std::uint32_t>(state.sessions.sessions());
+  info.open_sessions = impl_->planes.list();
+  info.regions = state.regions.all().regions;
+  info.region_bytes = state.regions.all().bytes;
   info.resident_tensors = state.sessions.tensors();
   info.resident_bytes = state.sessions.bytes();
   info.host_copies = state.host_shelf.copies();
@@ -386,6 +399,7 @@ void FrontCore::tick() {
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);
+  impl_->planes.tell_fallbacks(after);
   impl_->flow->end_overdue(after);
 }
 

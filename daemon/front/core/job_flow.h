@@ -51,7 +51,8 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
  private:
   /// Why no worker will ever take a job of this role: FAILED_PRECONDITION, UNAVAILABLE.
   Status workers_for(std::optional<Role> role) const;
-  Status resolve_resident(const Caller& caller, JobRequest& request) const;
+  /// Resident tensors and regions of the session become the bytes that they stand for.
+  Status resolve_places(const Caller& caller, JobRequest& request) const;
   Status admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events);
   /// Puts a record in the queue, unless its request is refused; then the record is left as it was.
   Status enter(JobRecord& record);

@@ -29,16 +29,16 @@ Result<StepRegions::Added> StepRegions::add(UniqueFd memory, std::uint64_t bytes
   Region region;
   LUNA_ASSIGN_OR_RETURN(region.memory, map_shared(std::move(memory)));
   const std::uint64_t found = region.memory.bytes->view().size();
-  if (found != bytes || bytes == 0) {
-    return error(StatusCode::kInvalidArgument, "bytes: expected the {} of the descriptor, found {}",
-                 found, bytes);
+  if (bytes == 0 || found < bytes) {
+    return error(StatusCode::kInvalidArgument, "{} bytes were announced, the descriptor has {}",
+                 bytes, found);
   }
-  if (bytes > kMostBytes - bytes_) {
+  if (found > kMostBytes - bytes_) {
     return error(StatusCode::kResourceExhausted,
                  "{} bytes are registered, and {} more would pass the {} of a step socket", bytes_,
-                 bytes, kMostBytes);
+                 found, kMostBytes);
   }
-  bytes_ += bytes;
+  bytes_ += found;
   Added added{fmt::format("r{}", ++last_), region.memory.constant};
   regions_.emplace(added.id, std::move(region));
   return added;

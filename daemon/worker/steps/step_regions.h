@@ -24,7 +24,7 @@ class StepRegions {
     std::string id;
     bool constant = false;  ///< nobody can change it: what is in it is lasting (Bytes::lasting)
   };
-  /// INVALID_ARGUMENT for a descriptor that could shrink, or memory of other than `bytes` bytes;
+  /// INVALID_ARGUMENT for a descriptor that could shrink, or less than `bytes` bytes of it;
   /// RESOURCE_EXHAUSTED beyond kMostRegions or kMostBytes.
   Result<Added> add(UniqueFd memory, std::uint64_t bytes);
   /// The bytes that they had. NOT_FOUND for one that is not there, and none is released.
@@ -44,7 +44,7 @@ class StepRegions {
 
  private:
   struct Region {
-    SharedMemory memory;
+    SharedMapping memory;
     std::map<std::pair<std::uint64_t, std::uint64_t>, BytesPtr> lasting;  ///< by offset and size
   };
   Result<Region*> find(const SharedRegion& place, std::uint64_t size);
