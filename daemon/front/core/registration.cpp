@@ -14,7 +14,8 @@ namespace {
 class Registration : public std::enable_shared_from_this<Registration> {
  public:
   Registration(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow,
-               std::shared_ptr<StepFlow> steps, Caller caller, std::string id, RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
+               std::shared_ptr<StepFlow> steps, Caller caller, std::string id,
+               RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
                std::function<void(Result<WorkflowInfo>)> done)
       : state_(std::move(state)),
         flow_(std::move(flow)),
@@ -169,11 +170,12 @@ class Registration : public std::enable_shared_from_this<Registration> {
 }  // namespace
 
 void register_workflow(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow,
-                       std::shared_ptr<StepFlow> steps, const Caller& caller, std::string id, RequestedModels requested,
-                       std::uint32_t ttl_seconds, bool preload,
+                       std::shared_ptr<StepFlow> steps, const Caller& caller, std::string id,
+                       RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
                        std::function<void(Result<WorkflowInfo>)> done) {
-  std::make_shared<Registration>(std::move(state), std::move(flow), std::move(steps), caller, std::move(id),
-                                 std::move(requested), ttl_seconds, preload, std::move(done))
+  std::make_shared<Registration>(std::move(state), std::move(flow), std::move(steps), caller,
+                                 std::move(id), std::move(requested), ttl_seconds, preload,
+                                 std::move(done))
       ->begin();
 }
 

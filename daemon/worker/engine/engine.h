@@ -39,10 +39,10 @@ class Engine {
   virtual void drain(std::function<void()> idle) = 0;
   /// Calls `call` on the device thread, between two pieces of work; not after the engine's end.
   virtual void post(std::function<void()> call) = 0;
-  /// From then on `ready` is called on the device thread, between two pieces of work, whenever one of
-  /// `events` (POLLIN, POLLOUT) or the peer's end is there, until unwatch() or another watch() of it.
-  /// Both only on the device thread. `ready` must take what is there and do little else: everybody's
-  /// work waits for it.
+  /// From then on `ready` is called on the device thread, between two pieces of work, whenever one
+  /// of `events` (POLLIN, POLLOUT) or the peer's end is there, until unwatch() or another watch()
+  /// of it. Both only on the device thread. `ready` must take what is there and do little else:
+  /// everybody's work waits for it.
   virtual void watch(int fd, short events, std::function<void()> ready) = 0;
   virtual void unwatch(int fd) = 0;
   /// Cheap and never waits for a forward.

@@ -73,8 +73,8 @@ Result<ActiveEntry> EntryShelf::get(const DenoiseRow& row,
   }
   LUNA_ASSIGN_OR_RETURN(ActiveEntry entry, make());
   if (!lasting) return entry;
-  Kept kept{std::move(pieces), row.conditioning.numbers, model, place.height, place.width,
-            entry,             0,                        0};
+  Kept kept{
+      std::move(pieces), row.conditioning.numbers, model, place.height, place.width, entry, 0, 0};
   LUNA_ASSIGN_OR_RETURN(kept.size,
                         torch_call("keeping a conditioning", [&] { return own(kept.entry); }));
   entry = kept.entry;

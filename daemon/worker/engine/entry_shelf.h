@@ -22,8 +22,7 @@ class EntryShelf {
   using Make = std::function<Result<ActiveEntry>()>;
 
   /// What make() gives for the row's conditioning and extras at this place, now or earlier.
-  Result<ActiveEntry> get(const DenoiseRow& row,
-                          const std::shared_ptr<const DenoisingModel>& model,
+  Result<ActiveEntry> get(const DenoiseRow& row, const std::shared_ptr<const DenoisingModel>& model,
                           const EntryPlace& place, const Make& make);
   /// Lets go of what belongs to bytes or models that are gone; the bytes that are left.
   std::uint64_t sweep();

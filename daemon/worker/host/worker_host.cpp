@@ -62,10 +62,10 @@ void WorkerHost::engine_opened(Result<std::unique_ptr<Engine>> engine) {
   if (engine.ok()) {
     engine_ = std::move(engine).value();
     engine_->pin(pins_);
-    steps_ = std::make_unique<StepServer>(
-        *engine_, [link = link_](StepsId steps, std::uint64_t evaluations) {
-          link->send_steps_ended(steps, evaluations);
-        });
+    steps_ = std::make_unique<StepServer>(*engine_,
+                                          [link = link_](StepsId steps, std::uint64_t evaluations) {
+                                            link->send_steps_ended(steps, evaluations);
+                                          });
   }
   log::logger("host").info(
       "{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());

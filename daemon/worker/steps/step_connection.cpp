@@ -168,8 +168,8 @@ Status StepConnection::evaluate(Deadline::Clock::time_point arrived) {
   LUNA_ASSIGN_OR_RETURN(StepRequest step, read_step(message, opening_, regions_));
   if (message.timeout_us() != 0) {
     constexpr std::uint64_t kLongest = std::uint64_t{365} * 24 * 3600 * 1'000'000;
-    step.job.deadline = Deadline(
-        arrived + std::chrono::microseconds(std::min(message.timeout_us(), kLongest)));
+    step.job.deadline =
+        Deadline(arrived + std::chrono::microseconds(std::min(message.timeout_us(), kLongest)));
   }
   const JobId id = owner_.next_job();
   step.job.id = id;
@@ -225,8 +225,7 @@ void StepConnection::write() {
   while (!unsent_.empty()) {
     const WireFrame& frame = unsent_.front();
     const std::size_t count = frame.pieces_from(sent_of_first_, pieces);
-    const Result<Transfer> transfer =
-        send_some(socket_.get(), std::span(pieces).first(count), {});
+    const Result<Transfer> transfer = send_some(socket_.get(), std::span(pieces).first(count), {});
     if (!transfer.ok()) return end();
     if (transfer->state != TransferState::kDone) return;
     sent_of_first_ += transfer->bytes;
