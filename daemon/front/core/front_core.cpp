@@ -11,7 +11,7 @@
 #include "daemon/front/core/plane_desk.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
-#include "daemon/front/core/step_flow.h"
+#include "daemon/front/core/step_opening.h"
 
 namespace luna::front {
 namespace {
@@ -48,8 +48,7 @@ struct FrontCore::Impl {
       : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
                                            std::move(fingerprint))),
         flow(std::make_shared<JobFlow>(state)),
-        planes(state),
-        steps(std::make_shared<StepFlow>(state, flow)) {}
+        planes(state) {}
 
   /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
   void tell_pins() {
@@ -67,7 +66,6 @@ struct FrontCore::Impl {
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
   PlaneDesk planes;
-  std::shared_ptr<StepFlow> steps;
   std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
 
@@ -92,7 +90,7 @@ PlaneDesk& FrontCore::planes() { return impl_->planes; }
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, impl_->steps, caller, std::move(id),
+  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id),
                            std::move(requested), ttl_seconds, preload, std::move(done));
 }
 
@@ -103,11 +101,10 @@ Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
 }
 
 Status FrontCore::release_workflow(const std::string& id) {
-  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
   LUNA_RETURN_IF_ERROR(impl_->state->workflows.release(id));
-  impl_->steps->close_of_workflow(id, after);
+  impl_->state->steps.end_of_workflow(id);
   return {};
 }
 
@@ -128,7 +125,7 @@ void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
 
 Result<UniqueFd> FrontCore::open_steps(const Caller& caller,
                                        const std::vector<std::string>& lora_files) {
-  return impl_->steps->open(caller, lora_files);
+  return front::open_steps(*impl_->state, *impl_->flow, caller, lora_files);
 }
 
 // --- models ---
@@ -188,8 +185,7 @@ void FrontCore::close_session(const std::string& session_id) {
   if (!impl_->state->sessions.close(session_id)) return;
   impl_->planes.end(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
-  impl_->steps->close([&](const StepTable::Socket& s) { return s.session == session_id; }, true,
-                      after);
+  impl_->state->steps.end_of_session(session_id);
 }
 
 Result<TensorRef> FrontCore::put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes) {
@@ -381,7 +377,7 @@ void FrontCore::drain(std::function<void()> idle) {
   std::lock_guard lock(impl_->state->mutex);
   if (!std::exchange(impl_->state->draining, true)) {
     impl_->state->events.add("draining: no new calls are taken");
-    impl_->steps->close([](const StepTable::Socket&) { return true; }, false, after);
+    impl_->state->steps.end_all();
   }
   if (idle) impl_->state->when_idle.push_back(std::move(idle));
   impl_->flow->notice_idle(after);
@@ -395,7 +391,7 @@ void FrontCore::tick() {
   FrontState& state = *impl_->state;
   for (const std::string& id : state.workflows.expire(state.clock())) {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
-    impl_->steps->close_of_workflow(id, after);
+    state.steps.end_of_workflow(id);
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);

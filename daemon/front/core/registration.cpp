@@ -13,13 +13,11 @@ namespace {
 /// One registration on its way; kept alive by the receivers of the jobs that it waits for.
 class Registration : public std::enable_shared_from_this<Registration> {
  public:
-  Registration(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow,
-               std::shared_ptr<StepFlow> steps, Caller caller, std::string id,
-               RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
+  Registration(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow, Caller caller,
+               std::string id, RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
                std::function<void(Result<WorkflowInfo>)> done)
       : state_(std::move(state)),
         flow_(std::move(flow)),
-        steps_(std::move(steps)),
         caller_(std::move(caller)),
         id_(id.empty() ? random_id("w-") : std::move(id)),
         requested_(std::move(requested)),
@@ -129,13 +127,12 @@ class Registration : public std::enable_shared_from_this<Registration> {
   void install() {
     Result<WorkflowInfo> info = Status(StatusCode::kInternal, "not installed");
     {
-      Deferred after;
       std::lock_guard lock(state_->mutex);
       const std::optional<ModelSet> before = state_->workflows.models_of(id_);
-      const ModelSet now = assigned_.models;
+      const bool another = before && *before != assigned_.models;
       info = state_->workflows.install(sequence_, id_, std::move(requested_), std::move(assigned_),
                                        ttl_seconds_, state_->clock());
-      if (info.ok() && before && *before != now) steps_->close_of_workflow(id_, after);
+      if (info.ok() && another) state_->steps.end_of_workflow(id_);
     }
     end(std::move(info));
   }
@@ -153,7 +150,6 @@ class Registration : public std::enable_shared_from_this<Registration> {
 
   std::shared_ptr<FrontState> state_;
   std::shared_ptr<JobFlow> flow_;
-  std::shared_ptr<StepFlow> steps_;
   Caller caller_;
   std::string id_;
   RequestedModels requested_;
@@ -170,12 +166,11 @@ class Registration : public std::enable_shared_from_this<Registration> {
 }  // namespace
 
 void register_workflow(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow,
-                       std::shared_ptr<StepFlow> steps, const Caller& caller, std::string id,
-                       RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
+                       const Caller& caller, std::string id, RequestedModels requested,
+                       std::uint32_t ttl_seconds, bool preload,
                        std::function<void(Result<WorkflowInfo>)> done) {
-  std::make_shared<Registration>(std::move(state), std::move(flow), std::move(steps), caller,
-                                 std::move(id), std::move(requested), ttl_seconds, preload,
-                                 std::move(done))
+  std::make_shared<Registration>(std::move(state), std::move(flow), caller, std::move(id),
+                                 std::move(requested), ttl_seconds, preload, std::move(done))
       ->begin();
 }
 

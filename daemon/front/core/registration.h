@@ -8,7 +8,6 @@
 #include "daemon/front/core/caller.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
-#include "daemon/front/core/step_flow.h"
 
 namespace luna::front {
 
@@ -17,8 +16,8 @@ namespace luna::front {
 /// place; step sockets of another set that was there end. Any failure leaves the old registration
 /// as it was.
 void register_workflow(std::shared_ptr<FrontState> state, std::shared_ptr<JobFlow> flow,
-                       std::shared_ptr<StepFlow> steps, const Caller& caller, std::string id,
-                       RequestedModels requested, std::uint32_t ttl_seconds, bool preload,
+                       const Caller& caller, std::string id, RequestedModels requested,
+                       std::uint32_t ttl_seconds, bool preload,
                        std::function<void(Result<WorkflowInfo>)> done);
 
 }  // namespace luna::front

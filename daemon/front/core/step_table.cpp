@@ -1,11 +1,14 @@
 #include "daemon/front/core/step_table.h"
 
 #include <algorithm>
+#include <utility>
+
+#include <sys/socket.h>
 
 namespace luna::front {
 
 Result<StepsId> StepTable::open(const std::string& session, const std::string& workflow,
-                                WorkerId worker) {
+                                WorkerId worker, UniqueFd served) {
   const auto open = std::ranges::count_if(
       sockets_, [&](const auto& entry) { return entry.second.session == session; });
   if (open >= static_cast<std::ptrdiff_t>(max_per_session_)) {
@@ -15,33 +18,34 @@ Result<StepsId> StepTable::open(const std::string& session, const std::string& w
                  open);
   }
   const StepsId id{++last_id_};
-  Socket socket;
-  socket.id = id;
-  socket.session = session;
-  socket.workflow = workflow;
-  socket.worker = worker;
-  sockets_.emplace(id, std::move(socket));
+  sockets_.emplace(id, Socket{session, workflow, worker, std::move(served), 0, false});
   return id;
 }
 
-const StepTable::Socket* StepTable::told(StepsId id) {
-  const auto found = sockets_.find(id);
-  if (found == sockets_.end()) return nullptr;
-  found->second.told = true;
-  return found->second.closing ? &found->second : nullptr;
+void StepTable::end(const std::function<bool(const Socket&)>& which, Ending ending) {
+  for (auto& [id, socket] : sockets_) {
+    if (!which(socket)) continue;
+    socket.ending = true;
+    ::shutdown(socket.served.get(), ending == Ending::kAtOnce ? SHUT_RDWR : SHUT_RD);
+  }
 }
 
-std::vector<StepTable::Socket> StepTable::close(const std::function<bool(const Socket&)>& which,
-                                                bool at_once) {
-  std::vector<Socket> to_tell;
-  for (auto& [id, socket] : sockets_) {
-    const bool new_to_it = !socket.closing || (at_once && !socket.at_once);
-    if (!new_to_it || !which(socket)) continue;
-    socket.closing = true;
-    socket.at_once = at_once;
-    if (socket.told) to_tell.push_back(socket);
-  }
-  return to_tell;
+void StepTable::end_of_session(const std::string& session) {
+  end([&](const Socket& socket) { return socket.session == session; }, Ending::kAtOnce);
+}
+
+void StepTable::end_of_workflow(const std::string& workflow) {
+  end([&](const Socket& socket) { return socket.workflow == workflow; }, Ending::kAnswerFirst);
+}
+
+void StepTable::end_all() {
+  end([](const Socket&) { return true; }, Ending::kAnswerFirst);
+}
+
+void StepTable::worker_gone(WorkerId worker) {
+  const auto its = [&](const Socket& socket) { return socket.worker == worker; };
+  end(its, Ending::kAtOnce);
+  std::erase_if(sockets_, [&](const auto& entry) { return its(entry.second); });
 }
 
 bool StepTable::count(Socket& socket, std::uint64_t evaluations) {
@@ -55,11 +59,8 @@ void StepTable::ended(StepsId id, std::uint64_t evaluations) {
   const auto found = sockets_.find(id);
   if (found == sockets_.end()) return;
   count(found->second, evaluations);
+  ::shutdown(found->second.served.get(), SHUT_RDWR);
   sockets_.erase(found);
-}
-
-void StepTable::worker_gone(WorkerId worker) {
-  std::erase_if(sockets_, [&](const auto& entry) { return entry.second.worker == worker; });
 }
 
 std::vector<std::string> StepTable::count(
@@ -76,7 +77,7 @@ std::vector<std::string> StepTable::count(
 
 std::uint32_t StepTable::open_sockets() const {
   return static_cast<std::uint32_t>(
-      std::ranges::count_if(sockets_, [](const auto& entry) { return !entry.second.closing; }));
+      std::ranges::count_if(sockets_, [](const auto& entry) { return !entry.second.ending; }));
 }
 
 }  // namespace luna::front

@@ -26,8 +26,6 @@ class WorkerPort {
   virtual void pin(const std::vector<std::string>& paths) = 0;
   /// It serves `socket`, which is closed when it does not.
   virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
-  /// At once: what runs is cancelled, else it is answered first.
-  virtual void close_steps(StepsId steps, bool at_once) = 0;
 };
 
 }  // namespace luna::front

@@ -16,7 +16,6 @@ class LinkPort final : public WorkerPort {
   void open_steps(StepsOpening opening, UniqueFd socket) override {
     link_->open_steps(std::move(opening), std::move(socket));
   }
-  void close_steps(StepsId steps, bool at_once) override { link_->close_steps(steps, at_once); }
 
  private:
   const WorkerId id_;

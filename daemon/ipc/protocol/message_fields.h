@@ -89,12 +89,6 @@ void fields(Archive& archive, T& open) {
   archive.field("socket", open.socket);
 }
 
-template <class Archive, Described<FrontToWorkerCloseSteps> T>
-void fields(Archive& archive, T& close) {
-  archive.field("steps", close.steps);
-  archive.field("at_once", close.at_once);
-}
-
 template <class Archive, Described<WorkerToFrontStepsEnded> T>
 void fields(Archive& archive, T& ended) {
   archive.field("steps", ended.steps);

@@ -77,15 +77,13 @@ struct FrontToWorkerPins {
   std::vector<std::string> paths;
 };
 
-/// Serve this client's step socket. Neither is answered; the worker says when the socket has ended.
+/// Serve this client's step socket. The front keeps a descriptor of it and ends it by shutdown(): of
+/// its reading side, and what runs is answered first; of both, and it is cancelled.
 struct FrontToWorkerOpenSteps {
   StepsOpening opening;
   BytesPtr socket;  ///< descriptor_alone()
 };
-struct FrontToWorkerCloseSteps {
-  StepsId steps;
-  bool at_once = false;  ///< what runs is cancelled, else answered first
-};
+/// The last word on a step socket, for whatever reason it has ended.
 struct WorkerToFrontStepsEnded {
   StepsId steps;
   std::uint64_t evaluations = 0;  ///< answered ones
@@ -97,6 +95,6 @@ using Message =
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
                  WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins,
-                 FrontToWorkerOpenSteps, FrontToWorkerCloseSteps, WorkerToFrontStepsEnded>;
+                 FrontToWorkerOpenSteps, WorkerToFrontStepsEnded>;
 
 }  // namespace luna::ipc

@@ -92,8 +92,6 @@ class FrontLinkOverSocket final : public FrontLink,
       if (handlers_.on_pins) handlers_.on_pins(std::move(pins->paths));
     } else if (auto* open = std::get_if<FrontToWorkerOpenSteps>(&message)) {
       open_steps(std::move(*open));
-    } else if (const auto* close = std::get_if<FrontToWorkerCloseSteps>(&message)) {
-      if (handlers_.on_close_steps) handlers_.on_close_steps(close->steps, close->at_once);
     } else if (auto* weights = std::get_if<FrontToWorkerWeights>(&message)) {
       answer_seek(weights->seek, std::move(weights->weights));
     } else {

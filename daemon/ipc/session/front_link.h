@@ -29,7 +29,6 @@ class FrontLink {
     std::function<void()> on_drain;
     std::function<void(std::vector<std::string> paths)> on_pins;
     std::function<void(StepsOpening, UniqueFd socket)> on_open_steps;
-    std::function<void(StepsId, bool at_once)> on_close_steps;
     /// The front is gone: a worker exits at once. Ok after close_when_flushed().
     std::function<void(Status)> on_closed;
   };

@@ -29,7 +29,6 @@ class WorkerLinkOverSocket final : public WorkerLink,
   void cancel(JobId job) override;
   void pin(std::vector<std::string> paths) override;
   void open_steps(StepsOpening opening, UniqueFd socket) override;
-  void close_steps(StepsId steps, bool at_once) override;
   void drain() override;
   void close() override { channel_->close({}); }
 
@@ -159,11 +158,6 @@ void WorkerLinkOverSocket::open_steps(StepsOpening opening, UniqueFd socket) {
   if (phase_ != Phase::kOpen) return;
   (void)channel_->send(
       FrontToWorkerOpenSteps{std::move(opening), descriptor_alone(std::move(socket))});
-}
-
-void WorkerLinkOverSocket::close_steps(StepsId steps, bool at_once) {
-  const std::lock_guard lock(mutex_);
-  if (phase_ == Phase::kOpen) (void)channel_->send(FrontToWorkerCloseSteps{steps, at_once});
 }
 
 void WorkerLinkOverSocket::drain() {

@@ -58,7 +58,6 @@ class WorkerLink {
   /// FrontToWorkerOpenSteps: the worker serves `socket`. Before the handshake and after the link's
   /// end it is closed instead, which its peer sees.
   virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
-  virtual void close_steps(StepsId steps, bool at_once) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;
 };

@@ -30,9 +30,6 @@ WorkerHost::WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engi
   handlers.on_open_steps = [this](StepsOpening opening, UniqueFd socket) {
     open_steps(std::move(opening), std::move(socket));
   };
-  handlers.on_close_steps = [this](StepsId steps, bool at_once) {
-    if (steps_) steps_->close(steps, at_once);
-  };
   handlers.on_closed = [this](Status reason) {
     // Nobody is left to answer to: not even a forward that runs is worth finishing.
     if (!draining_) log::logger("host").warn("the front is gone: {}", reason.to_string());

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include <poll.h>
+#include <sys/socket.h>
 
 #include "common/local/socket.h"
 #include "common/log/log.h"
@@ -24,6 +25,12 @@ FrameLimits request_limits() {
 
 /// What a result may need beside its tensors, and these inline.
 FrameLimits response_limits() { return {.body_bytes = std::size_t{256} << 20}; }
+
+/// Nobody will read an answer; false when just this side's reading was shut down.
+bool peer_is_gone(int socket) {
+  pollfd polled{socket, 0, 0};
+  return ::poll(&polled, 1, 0) > 0 && (polled.revents & (POLLHUP | POLLERR)) != 0;
+}
 
 std::string_view request_name(const v1::LocalRequest& request) {
   const auto* field =
@@ -53,6 +60,7 @@ void StepConnection::finish() {
 void StepConnection::end() {
   if (std::exchange(ended_, true)) return;
   if (std::exchange(watched_, 0) != 0) engine_.unwatch(socket_.get());
+  ::shutdown(socket_.get(), SHUT_RDWR);  // the front has a descriptor of it, too
   socket_.reset();
   pending_.clear();
   unsent_.clear();
@@ -84,7 +92,7 @@ void StepConnection::read() {
   std::vector<UniqueFd> descriptors;
   const Result<Transfer> transfer = receive_some(socket_.get(), buffer_, descriptors);
   if (!transfer.ok()) return lose_framing(transfer.status());
-  if (transfer->state == TransferState::kEnd) return end();
+  if (transfer->state == TransferState::kEnd) return peer_is_gone(socket_.get()) ? end() : finish();
   if (transfer->state != TransferState::kDone) return;
   const auto now = Deadline::Clock::now();
   const Status fed =

@@ -25,8 +25,8 @@ namespace luna::worker {
 /// their order; kPipeline more are read, the rest waits in the socket.
 ///
 /// A request that cannot be read or served is answered with why. Bytes that are no frame end the
-/// connection after an answer that says so. The peer's end cancels what runs; its memory stays
-/// mapped until that has ended.
+/// connection after an answer that says so. The peer's end cancels what runs, whose memory stays
+/// mapped until then; when only the reading side was shut down, what runs is answered first.
 class StepConnection : public std::enable_shared_from_this<StepConnection> {
  public:
   static constexpr std::uint16_t kVersion = 1;
@@ -40,18 +40,18 @@ class StepConnection : public std::enable_shared_from_this<StepConnection> {
   };
   StepConnection(Engine& engine, StepsOpening opening, UniqueFd socket, Owner owner);
 
-  // All on the device thread:
+  /// On the device thread.
   void start();
-  /// Takes no more requests, and ends when the one that runs has been answered.
-  void finish();
-  /// Ends at once; what runs is cancelled.
-  void end();
 
  private:
   struct Pending {
     Frame frame;
     Deadline::Clock::time_point arrived;
   };
+  /// Takes no more requests, and ends when the one that runs has been answered.
+  void finish();
+  /// What runs is cancelled.
+  void end();
   void on_ready();
   void read();
   void serve_next();

@@ -79,19 +79,6 @@ void StepServer::open(StepsOpening opening, UniqueFd socket) {
   state_->engine.post([connection = std::move(connection)] { connection->start(); });
 }
 
-void StepServer::close(StepsId id, bool at_once) {
-  std::shared_ptr<StepConnection> connection;
-  {
-    std::lock_guard lock(state_->mutex);
-    const auto found = state_->entries.find(id);
-    if (found == state_->entries.end()) return;
-    connection = found->second.connection;
-  }
-  state_->engine.post([connection = std::move(connection), at_once] {
-    at_once ? connection->end() : connection->finish();
-  });
-}
-
 std::map<std::uint64_t, std::uint64_t> StepServer::evaluations() const {
   std::lock_guard lock(state_->mutex);
   std::map<std::uint64_t, std::uint64_t> all;

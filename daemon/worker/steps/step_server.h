@@ -23,12 +23,8 @@ class StepServer {
   StepServer(Engine& engine, Ended on_ended);
   ~StepServer();
 
-  /// Serves the connected `socket` until its peer or close() ends it; one more than kMostSockets
-  /// ends at once.
+  /// Serves the connected `socket` until it ends; one more than kMostSockets ends at once.
   void open(StepsOpening opening, UniqueFd socket);
-  /// Ends it: at once, what runs cancelled, or when what runs has been answered. Nothing happens
-  /// when it is not there.
-  void close(StepsId id, bool at_once);
   /// Answered ones, of each open socket.
   std::map<std::uint64_t, std::uint64_t> evaluations() const;
 

@@ -24,7 +24,6 @@ class FakeWorker final : public WorkerPort {
   void cancel(JobId job) override;
   void pin(const std::vector<std::string>&) override {}
   void open_steps(StepsOpening, UniqueFd) override {}
-  void close_steps(StepsId, bool) override {}
 
   /// Ends the thread. To be called before the last reference goes, which the thread itself may
   /// hold.

@@ -40,7 +40,6 @@ class FakeWorker : public WorkerPort {
     if (on_open_steps) on_open_steps(opening);
     steps.emplace_back(std::move(opening), std::move(socket));
   }
-  void close_steps(StepsId id, bool at_once) override { closed_steps.emplace_back(id, at_once); }
 
   void finish(JobId id, Result<JobReply> result) {
     const auto found =
@@ -71,7 +70,6 @@ class FakeWorker : public WorkerPort {
   std::vector<JobId> cancelled;
   std::vector<std::string> pins;  ///< as it was told last
   std::vector<std::pair<StepsOpening, UniqueFd>> steps;
-  std::vector<std::pair<StepsId, bool>> closed_steps;
   std::function<void(const StepsOpening&)> on_open_steps;
 
  private:

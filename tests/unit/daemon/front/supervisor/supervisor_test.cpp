@@ -37,7 +37,6 @@ class Port : public WorkerPort {
   void cancel(JobId job) override { link_->cancel(job); }
   void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
   void open_steps(StepsOpening, UniqueFd) override {}
-  void close_steps(StepsId, bool) override {}
 
  private:
   WorkerId id_;
