@@ -159,6 +159,20 @@ Result<std::string> AdminCalls::upload_adapter(const std::string& path) {
   return client::upload_adapter(connection_, path);
 }
 
+Result<WritableTensor> AdminCalls::allocate(const TensorSpec& spec) {
+  LUNA_RETURN_IF_ERROR(spec.validate());
+  const std::size_t size = spec.byte_size();
+  SharedMemory* shared = connection_.shared_memory();
+  if (shared && size > SharedMemory::kSmallest) {
+    if (auto piece = shared->arena().take(size); piece.ok()) {
+      return WritableTensor{{spec, BytesPtr(*piece)}, (*piece)->writable()};
+    }
+  }
+  const BytesPtr heap = bytes_from(std::string(size, '\0'));
+  const auto view = heap->view();  // of a string that is nobody else's yet
+  return WritableTensor{{spec, heap}, {const_cast<std::byte*>(view.data()), view.size()}};
+}
+
 Result<TensorRef> AdminCalls::upload(const std::string& workflow_id, const TensorRef& host_tensor) {
   return client::upload(connection_, {workflow_id, Priority::kNormal, {}}, host_tensor);
 }

@@ -28,6 +28,7 @@ class AdminCalls final : public AdminService {
   Result<std::string> pin_model(const std::string& file) override;
   Result<std::string> unpin_model(const std::string& file) override;
   Result<std::string> upload_adapter(const std::string& path) override;
+  Result<WritableTensor> allocate(const TensorSpec& spec) override;
   Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) override;
   Result<TensorRef> download(const std::string& workflow_id,
                              const std::string& resident_id) override;

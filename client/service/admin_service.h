@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,12 @@
 #include "common/types/tensor.h"
 
 namespace luna::client {
+
+/// A tensor and its bytes, which live as long as any copy of the reference.
+struct WritableTensor {
+  TensorRef tensor;
+  std::span<std::byte> bytes;
+};
 
 /// The port for everything that is not inference. Blocking, thread-safe; every call has a deadline
 /// (30 s unless said otherwise).
@@ -47,6 +54,10 @@ class AdminService {
   /// LoraRef::path takes ("sha256:...").
   virtual Result<std::string> upload_adapter(const std::string& path) = 0;
 
+  /// A tensor to be filled, and then to be named in calls. Where client and server share memory it
+  /// lies there, and nothing is copied on its way; elsewhere it lies on the heap. Its content is
+  /// undefined at first. Who writes to it while a call uses it changes that call's result.
+  virtual Result<WritableTensor> allocate(const TensorSpec& spec) = 0;
   virtual Result<TensorRef> upload(const std::string& workflow_id,
                                    const TensorRef& host_tensor) = 0;
   virtual Result<TensorRef> download(const std::string& workflow_id,

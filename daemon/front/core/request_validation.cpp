@@ -5,7 +5,7 @@
 
 #include "common/base/overloaded.h"
 #include "common/types/model_needs.h"
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/tensor_rules.h"
 
 namespace luna::front {

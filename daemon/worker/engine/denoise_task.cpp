@@ -1,5 +1,6 @@
 #include "daemon/worker/engine/denoise_task.h"
 
+#include <algorithm>
 #include <cmath>
 #include <optional>
 #include <string>
@@ -78,12 +79,16 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
   const EntryPlace place{x.size(1), x.size(2), false};
   LUNA_ASSIGN_OR_RETURN(const std::optional<float> timestep, given_timestep(row, what));
-  auto named = row.extras;
-  named.erase(kTimestep);
-  LUNA_ASSIGN_OR_RETURN(auto given, row_extras(named, what + ".extras", *model_, place));
+  DenoiseRow conditions = row;  // what the conditioning is made of, and kept by
+  conditions.extras.erase(kTimestep);
+  const auto make = [&]() -> Result<ActiveEntry> {
+    LUNA_ASSIGN_OR_RETURN(auto given,
+                          row_extras(conditions.extras, what + ".extras", *model_, place));
+    return active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_, place,
+                        std::move(given));
+  };
   LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
-                        active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
-                                     place, std::move(given)));
+                        services_.entries.get(conditions, model_, place, make));
   const std::uint64_t needed =
       model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
                                static_cast<int>(entry.context.size(1)));
@@ -125,6 +130,7 @@ void DenoiseTask::advance() {
 
 Result<JobReply> DenoiseTask::make_reply() {
   DenoiseReply reply{{}, models_.applied, models_.warnings};
+  const BytesMaker& make_bytes = ticket_.make_bytes ? ticket_.make_bytes : services_.make_bytes;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {
@@ -135,8 +141,9 @@ Result<JobReply> DenoiseTask::make_reply() {
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
     const at::Tensor output = row.result.output.to(at::kFloat);
     const at::Tensor x0 = row.raw ? output : sampling_->calculate_denoised(sigma, output, row.x);
-    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], make_bytes));
     reply.denoised.push_back(std::move(denoised));
+    reply.seconds_on_device = std::max(reply.seconds_on_device, row.result.seconds);
   }
   return JobReply(std::move(reply));
 }

@@ -28,6 +28,7 @@ struct EngineScript {
   std::vector<std::string> pins;
   std::function<void()> idle;
   bool device_failed = false;
+  int watched = 0;
 
   template <class Condition>
   bool wait_for(Condition condition) {
@@ -39,7 +40,7 @@ struct EngineScript {
 class ScriptedEngine final : public Engine {
  public:
   explicit ScriptedEngine(EngineScript& script) : script_(script) {}
-  void run(Job job, JobEvents events) override {
+  void run(Job job, JobEvents events, BytesMaker) override {
     note([&] { script_.running[job.id] = std::move(events); });
   }
   void cancel(JobId job) override {
@@ -56,6 +57,13 @@ class ScriptedEngine final : public Engine {
     report.device = "scripted";
     report.jobs_done = 7;
     return report;
+  }
+  void post(std::function<void()> call) override { call(); }
+  void watch(int, short, std::function<void()>) override {
+    note([&] { ++script_.watched; });
+  }
+  void unwatch(int) override {
+    note([&] { --script_.watched; });
   }
   std::string device_description() const override { return "scripted (0 threads)"; }
   bool device_failed() const override { return script_.device_failed; }
