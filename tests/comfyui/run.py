@@ -13,7 +13,8 @@ sys.path.insert(0, str(HERE.parent / "parity"))
 from comfyui_process import SKIPPED, require_comfyui  # noqa: E402
 
 SUITES = {
-    "pure": ["test_adapter_file.py", "test_lora_sets.py", "test_meta_model.py"],
+    "pure": ["test_adapter_file.py", "test_lora_sets.py", "test_meta_model.py", "test_samplers_as_data.py",
+             "test_cut_choice.py", "test_single_evaluation.py", "test_remote_patcher.py", "test_model_choice.py"],
     "live": ["test_features.py", "test_failures.py", "test_memory.py"],
     "long": ["test_sdxl.py"],
 }
