@@ -58,9 +58,7 @@ Result<JobReply> read_reply(const Status& end, Response& response) {
 InferenceCalls::InferenceCalls(RpcConnection& connection)
     : connection_(connection),
       steps_([&connection](const std::string& workflow, const std::vector<std::string>& loras) {
-        SharedMemory* shared = connection.shared_memory();
-        return shared ? shared->plane().open_steps(workflow, loras)
-                      : Result<UniqueFd>(Status(StatusCode::kUnavailable, "no local socket"));
+        return connection.open_steps(workflow, loras);
       }) {}
 
 InferenceCalls::~InferenceCalls() { running_.finish_all(); }
