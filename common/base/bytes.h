@@ -16,9 +16,6 @@ class Bytes {
   /// The descriptor behind view(), or -1. Owned by this object. view() begins at fd_offset() in it.
   virtual int fd() const { return -1; }
   virtual std::size_t fd_offset() const { return 0; }
-  /// Somebody will name these very bytes again, and they will be the same then: what is made of
-  /// them is worth keeping as long as they are.
-  virtual bool lasting() const { return false; }
 };
 using BytesPtr = std::shared_ptr<const Bytes>;
 

@@ -13,7 +13,6 @@ struct StrongId {
 };
 
 using JobId = StrongId<struct JobTag>;
-using StepsId = StrongId<struct StepsTag>;
 using SessionId = StrongId<struct SessionTag>;
 using WorkerId = StrongId<struct WorkerTag>;
 

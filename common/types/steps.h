@@ -9,6 +9,8 @@
 
 namespace luna {
 
+using StepsId = StrongId<struct StepsTag>;
+
 /// What a worker must know to serve one client's step socket.
 struct StepsOpening {
   StepsId id;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "common/base/status.h"
-#include "common/base/strong_id.h"
 #include "common/base/unique_fd.h"
+#include "common/types/steps.h"
 
 namespace luna::front {
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/base/lasting_bytes.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -37,7 +38,7 @@ bool EntryShelf::pieces_of(const DenoiseRow& row, std::vector<Piece>& pieces) {
     const BytesPtr bytes = tensor.host_bytes();
     pieces.push_back({name, tensor.spec, bytes.get(), bytes});
     const bool zeros = std::holds_alternative<std::monostate>(tensor.place);
-    return zeros || (bytes && bytes->lasting());
+    return zeros || (bytes && is_lasting(*bytes));
   };
   const ConditioningEntry& entry = row.conditioning;
   bool lasting = add("cross_attn", entry.cross_attn);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -15,7 +16,7 @@ namespace luna::worker {
 
 /// Conditioning that was made ready for a model (checked, converted, on the device), for clients
 /// that name it again at every step. Kept are entries all of whose tensors are lasting
-/// (Bytes::lasting), as long as these live, the model too, and there is room: 64 entries, 512 MiB;
+/// (LastingBytes), as long as these live, the model too, and there is room: 64 entries, 512 MiB;
 /// then the one that was not used for the longest time goes. Thread-safe.
 class EntryShelf {
  public:

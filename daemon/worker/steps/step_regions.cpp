@@ -2,21 +2,12 @@
 
 #include <set>
 
+#include "common/base/lasting_bytes.h"
+
 namespace luna::worker {
 namespace {
 
 constexpr std::size_t kMostLasting = 256;  ///< parts of one region that are known as objects
-
-/// A part of a region that nobody can change.
-class LastingBytes final : public Bytes {
- public:
-  explicit LastingBytes(BytesPtr part) : part_(std::move(part)) {}
-  std::span<const std::byte> view() const override { return part_->view(); }
-  bool lasting() const override { return true; }
-
- private:
-  BytesPtr part_;
-};
 
 }  // namespace
 

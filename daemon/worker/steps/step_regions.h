@@ -22,7 +22,7 @@ class StepRegions {
 
   struct Added {
     std::string id;
-    bool constant = false;  ///< nobody can change it: what is in it is lasting (Bytes::lasting)
+    bool constant = false;  ///< nobody can change it: what is in it is lasting (LastingBytes)
   };
   /// INVALID_ARGUMENT for a descriptor that could shrink, or less than `bytes` bytes of it;
   /// RESOURCE_EXHAUSTED beyond kMostRegions or kMostBytes.
