@@ -16,6 +16,7 @@ from luna_client.errors import (AlreadyExists, Cancelled, DaemonStopping, DataLo
                                 FailedPrecondition, ForkedProcess, InternalError, InvalidRequest, LunaError, NotFound,
                                 PermissionDenied, ResourceExhausted, SessionLost, Unavailable, Unimplemented)
 from luna_client.generation import Generated, GenerateProgress
+from luna_client.lora_file import LoraFile
 from luna_client.models import ModelRef, Models, Precision
 from luna_client.options import Cancel, PlaneChoice, Priority, TensorKind
 from luna_client.planes.report import PlaneReport
@@ -30,7 +31,7 @@ __all__ = [
     "AlreadyExists", "AppliedLoras", "Area", "Cancel", "Cancelled", "ClipProxy", "Conditioning", "ConditioningEntry",
     "ConditioningLike", "DaemonStopping", "DataLoss", "DeadlineExceeded", "DenoiseResult", "DenoiseRow",
     "FailedPrecondition", "ForkedProcess", "GenerateProgress", "Generated", "InternalError", "InvalidRequest", "Lora",
-    "LoraApplication", "Luna", "LunaError", "ModelProxy", "ModelRef", "Models", "Noise", "NotFound", "OnProgress",
+    "LoraApplication", "LoraFile", "Luna", "LunaError", "ModelProxy", "ModelRef", "Models", "Noise", "NotFound", "OnProgress",
     "PermissionDenied", "PlaneChoice", "PlaneReport", "Precision", "Priority", "Progress", "Proxies", "ResidentTensor",
     "ResourceExhausted", "Row", "SampleResult", "SamplerRun", "SessionLost", "TensorInput", "TensorKind", "Unavailable",
     "Unimplemented", "VaeProxy", "__version__", "aio", "connect",

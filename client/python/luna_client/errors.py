@@ -23,6 +23,11 @@ class LunaError(Exception):
         if code is not None:
             self.code = code
 
+    def add_context(self, what: str) -> None:
+        """"what: message"."""
+        self.message = f"{what}: {self.message}"
+        self.args = (self.message, *self.args[1:])
+
 
 class InvalidRequest(LunaError, ValueError):
     """The request is wrong: shapes, names, numbers, files. The same call fails again."""
@@ -161,7 +166,7 @@ def from_status(code: str, message: str, address: str) -> LunaError:
             message = (f"one message is larger than lunad at {address} takes ({message}); raise limits.message_bytes "
                        "of its configuration, or send fewer rows a call")
         return ResourceExhausted(message, retry_after=_seconds(message))
-    if code == "DEADLINE_EXCEEDED" and message in ("", "Deadline Exceeded"):
+    if code == "DEADLINE_EXCEEDED" and (not message or "Deadline Exceeded" in message):
         message = f"the timeout passed before lunad at {address} had answered"
     if code == "CANCELLED" and message in ("", "CANCELLED", "Cancelled", "Locally cancelled by application!"):
         message = "the call was cancelled"

@@ -182,3 +182,17 @@ def stack(rows: Sequence[Tensor]) -> Tensor:
     if is_torch(rows[0]):
         return import_torch().stack(list(rows))
     return np.stack(rows)
+
+
+def join(batches: Sequence[Tensor]) -> Tensor:
+    """[n, ...] tensors one behind the other; one alone is not copied."""
+    if len(batches) == 1:
+        return batches[0]
+    return import_torch().cat(list(batches)) if is_torch(batches[0]) else np.concatenate(batches)
+
+
+def like(model: object, array: np.ndarray[Any, Any]) -> Tensor:
+    """The array in the kind (and on the device) of `model`."""
+    if not is_torch(model):
+        return array
+    return import_torch().from_numpy(array).to(getattr(model, "device", "cpu"))

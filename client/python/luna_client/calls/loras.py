@@ -9,9 +9,10 @@ from pathlib import Path
 
 from luna_client.calls.caller import Caller
 from luna_client.errors import NotFound
+from luna_client.lora_file import LoraFile, read_lora_file
 from luna_client.options import Cancel
 from luna_client.rpc import methods
-from luna_client.v1 import adapters_pb2, models_pb2
+from luna_client.v1 import adapters_pb2
 
 CHUNK_BYTES = 1 << 20
 
@@ -46,7 +47,6 @@ class LoraCalls(Caller):
         header = await call.run(_header_of, Path(path))
         return (await call.send(methods.UPLOAD_ADAPTER, lambda: _parts(Path(path), header), header.bytes)).file
 
-    async def inspect(self, file: str, *, timeout: float | None = None) -> models_pb2.InspectModelResponse:
-        """The tensors of a LoRA file on the server, by name."""
-        request = models_pb2.InspectModelRequest(file=file, tensors=True)
-        return await self._call("", timeout).unary(methods.INSPECT_MODEL, request)
+    async def inspect(self, path: str | os.PathLike[str]) -> LoraFile:
+        """What a file of this machine holds; the server is not asked."""
+        return await self._link.runtime.run(read_lora_file, Path(path))

@@ -209,6 +209,15 @@ class LoopRuntime:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            abort()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
+
     def lock(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return asyncio.Lock()
 

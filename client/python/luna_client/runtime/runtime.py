@@ -70,6 +70,9 @@ class Runtime(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        """Results in the order of the calls. On a failure `abort` ends the others."""
+
     def lock(self) -> AbstractAsyncContextManager[Any]: ...
 
     def attendant(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import queue
 import threading
@@ -214,6 +215,19 @@ class ThreadRuntime:
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        if len(calls) == 1:
+            return [run(calls[0])]
+        with concurrent.futures.ThreadPoolExecutor(max(1, len(calls)), "luna-call") as threads:
+            futures = [threads.submit(run, call) for call in calls]
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    future.result()
+            except BaseException:
+                abort()
+                raise
+        return [future.result() for future in futures]
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return _Lock()
