@@ -17,7 +17,7 @@ from luna_client.runtime.event_loop import LoopRuntime
 
 async def connect(address: str | None = None, *, client_name: str = "luna_client", plane: PlaneChoice = "auto",
                   tensors: TensorKind = "numpy", priority: Priority = "normal", timeout: float = 5.0,
-                  restart_wait: float = 10.0) -> AsyncLuna:
+                  restart_wait: float = 30.0) -> AsyncLuna:
     """As luna_client.connect(). The client belongs to the running event loop."""
     settings = Settings(address, client_name, plane, tensors, priority, timeout, restart_wait)
     link = Link(settings, LoopRuntime())

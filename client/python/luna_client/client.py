@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 def connect(address: str | None = None, *, client_name: str = "luna_client", plane: PlaneChoice = "auto",
             tensors: TensorKind = "numpy", priority: Priority = "normal", timeout: float = 5.0,
-            restart_wait: float = 10.0) -> Luna:
+            restart_wait: float = 30.0) -> Luna:
     """Connects to a daemon that runs.
 
     address: "unix:/path" or "host:port"; None: $LUNA_ADDRESS, else this user's daemon. client_name: for status and log

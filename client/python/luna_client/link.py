@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from luna_client.address import find_daemon
 from luna_client.calls.call import Call
-from luna_client.errors import Cancelled, DaemonStopping, ForkedProcess, LunaError, NotFound, Unavailable
+from luna_client.errors import Cancelled, ForkedProcess, LunaError, NotFound, Unavailable
 from luna_client.options import Cancel, PlaneChoice, Priority, TensorKind
 from luna_client.planes.cuda import visible_devices
 from luna_client.planes.planes import Planes, Statistics
@@ -132,10 +132,7 @@ class Link:
         """Whether the session has ended with this failure, so that another one may serve the call."""
         if self.settings.restart_wait <= 0:
             return False
-        if not error.connection_lost and not isinstance(error, DaemonStopping):
-            return session.stream.ended() is not None
-        stopping = isinstance(error, DaemonStopping)
-        return await session.stream.wait_end(self.settings.restart_wait if stopping else _END_GRACE_SECONDS)
+        return await session.stream.wait_end(_END_GRACE_SECONDS if error.connection_lost else 0)
 
     def call(self, workflow_id: str, timeout: float | None = None, priority: Priority | None = None,
              cancel: Cancel | None = None) -> Call:

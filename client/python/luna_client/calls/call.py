@@ -8,7 +8,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from luna_client.errors import Cancelled, DeadlineExceeded, NotFound, SessionLost, Unavailable
+from luna_client.errors import Cancelled, DaemonStopping, DeadlineExceeded, NotFound, SessionLost, Unavailable
 from luna_client.options import Cancel, Priority, TensorKind
 from luna_client.planes.outgoing import Outgoing
 from luna_client.resident import ResidentTensor
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from luna_client.session import Session
 
 T = TypeVar("T")
+_STOPPING_PAUSE_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class Call:
         self._expected = 0
         self._keep: bool | None = None
         self._form = Form(link.settings.tensors)
+        self._repeated = False
+        self._patience: float | None = None
         #: Of the last attempt.
         self.session: Session | None = None
 
@@ -96,11 +99,10 @@ class Call:
     async def stream(self, method: Method[Request, Response], request: Request,
                      outgoing: Outgoing) -> AsyncIterator[Response]:
         """The responses; those of a second attempt begin anew."""
-        for last in (False, True):
+        while True:
             session = await self._enter(outgoing)
-            transfer = self._transfer(session)
             try:
-                async with transfer.placed(outgoing):
+                async with self._transfer(session).placed(outgoing):
                     self._choose_keep(session, request)
                     responses = session.channel.stream(method, request, self._metadata(session), self.left(),
                                                        self._cancel)
@@ -109,7 +111,7 @@ class Call:
                             yield message
                 return
             except (Unavailable, NotFound) as error:
-                if last or not await self._again(session, error):
+                if not await self._again(session, error):
                     raise
 
     async def send(self, method: Method[Request, Response], parts: Callable[[], Iterator[Request]],
@@ -125,17 +127,14 @@ class Call:
         return await self._attempt(begin, Outgoing())
 
     async def _attempt(self, begin: Callable[[Session], Awaitable[T]], outgoing: Outgoing) -> T:
-        session = await self._enter(outgoing)
-        try:
-            return await self._placed(session, begin, outgoing)
-        except (Unavailable, NotFound) as error:
-            if not await self._again(session, error):
-                raise
-        return await self._placed(await self._enter(outgoing), begin, outgoing)
-
-    async def _placed(self, session: Session, begin: Callable[[Session], Awaitable[T]], outgoing: Outgoing) -> T:
-        async with self._transfer(session).placed(outgoing):
-            return await begin(session)
+        while True:
+            session = await self._enter(outgoing)
+            try:
+                async with self._transfer(session).placed(outgoing):
+                    return await begin(session)
+            except (Unavailable, NotFound) as error:
+                if not await self._again(session, error):
+                    raise
 
     async def _enter(self, outgoing: Outgoing) -> Session:
         """The session, with the workflow and the resident tensors that the call names."""
@@ -153,8 +152,21 @@ class Call:
         return session
 
     async def _again(self, session: Session, error: Unavailable | NotFound) -> bool:
+        """Whether another attempt may serve the call: every call may be made twice. A daemon that is being stopped
+        refuses until another has taken its place; one that goes away under the call may do so once, since the call may
+        be why."""
+        if isinstance(error, SessionLost):
+            return False
+        if isinstance(error, DaemonStopping):
+            if self._patience is None:
+                self._patience = time.monotonic() + self._link.settings.restart_wait
+            await self._link.runtime.sleep(_STOPPING_PAUSE_SECONDS)
+            return time.monotonic() < self._patience
+        if self._repeated:
+            return False
+        self._repeated = True
         if isinstance(error, Unavailable):
-            return not isinstance(error, SessionLost) and await self._link.gone(session, error)
+            return await self._link.gone(session, error)
         return bool(self._workflow_id) and await self._link.workflows.revive(session, self._workflow_id)
 
     def _metadata(self, session: Session) -> tuple[tuple[str, str], ...]:
