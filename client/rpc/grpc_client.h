@@ -12,6 +12,9 @@ struct ConnectOptions {
   std::string address;  ///< "unix:/path" or "host:port"
   std::string client_name = "libluna";
   std::chrono::milliseconds timeout{5000};
+  /// How tensors travel: "" as $LUNA_PLANE says, and without it as well as can be; "inline" inside
+  /// the messages; "shm" through shared memory, or connect() fails with the reason.
+  std::string plane = {};
 };
 
 /// Both ports over gRPC, with one session stream that lives as long as this object: its end frees
@@ -21,6 +24,10 @@ class GrpcClient : public InferenceService, public AdminService {
   /// Connects and opens the session. UNAVAILABLE names the address and what to do.
   static Result<std::unique_ptr<GrpcClient>> connect(const ConnectOptions& options);
   virtual const std::string& session_id() const = 0;
+  /// How tensors travel: "shm" or "inline".
+  virtual std::string plane() const = 0;
+  /// Why it is not "shm"; empty when it is.
+  virtual std::string why_inline() const = 0;
 };
 
 }  // namespace luna::client

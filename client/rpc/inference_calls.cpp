@@ -76,28 +76,55 @@ std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Re
     courier_.post([job_done = std::move(job_done), status] { job_done(status); });
     return call;
   }
-  const bool fetch = !keeps(job) && reply_bytes_bound(job) > kInlineBytes;
-  if (fetch || needs_upload(job)) {
+  const SharedMemory* shared = connection_.shared_memory();
+  const bool fetch = !shared && !keeps(job) && reply_bytes_bound(job) > kInlineBytes;
+  if (fetch || needs_upload(job) || (shared && SharedMemory::wanted(job))) {
     courier_.post([this, options, call, fetch, job = std::move(job), progress = std::move(progress),
                    job_done = std::move(job_done)]() mutable {
       start_large(options, std::move(job), call, std::move(progress), std::move(job_done), fetch);
     });
   } else {
-    launch(options, job, call, std::move(progress), std::move(job_done));
+    launch(options, job, call, std::move(progress), taking_regions(std::move(job_done)));
   }
   return call;
+}
+
+InferenceCalls::JobDone InferenceCalls::taking_regions(JobDone done) {
+  return [this, done = std::move(done)](Result<JobReply> result) mutable {
+    if (!result.ok() || !SharedMemory::has_regions(*result)) return done(std::move(result));
+    courier_.post([this, done = std::move(done), result = std::move(result)]() mutable {
+      take_regions(result);
+      done(std::move(result));
+    });
+  };
+}
+
+void InferenceCalls::take_regions(Result<JobReply>& result) {
+  if (!result.ok() || !SharedMemory::has_regions(*result)) return;
+  SharedMemory* shared = connection_.shared_memory();
+  const Status taken =
+      shared ? shared->take_all(*result)
+             : Status(StatusCode::kUnavailable,
+                      "the local socket to lunad has ended before the result was taken");
+  if (!taken.ok()) result = taken;
 }
 
 void InferenceCalls::start_large(const CallOptions& options, JobRequest request,
                                  const std::shared_ptr<CallState>& call, Progress progress,
                                  JobDone done, bool fetch) {
+  SharedMemory* shared = connection_.shared_memory();
+  SharedMemory::Lent lent;
+  if (shared) lent = shared->lend(request);
   std::vector<std::string> uploaded;
   const Status sent = upload_large(connection_, options, request, call.get(), &uploaded);
   if (fetch) set_keep(request);
-  JobDone after = [this, options, call, fetch, uploaded,
+  JobDone after = [this, options, call, fetch, uploaded, shared, lent = std::move(lent),
                    done = std::move(done)](Result<JobReply> result) mutable {
-    courier_.post([this, options, call, fetch, uploaded = std::move(uploaded),
-                   done = std::move(done), result = std::move(result)]() mutable {
+    courier_.post([this, options, call, fetch, uploaded = std::move(uploaded), shared,
+                   lent = std::move(lent), done = std::move(done),
+                   result = std::move(result)]() mutable {
+      if (shared) shared->give_back(std::exchange(lent, {}));
+      take_regions(result);
       if (!uploaded.empty()) {
         // The answer stands whether or not this works: the session's end frees them too.
         (void)free_tensors(connection_, {options.workflow_id, options.priority, {}}, uploaded);

@@ -9,9 +9,9 @@
 
 namespace luna::client {
 
-/// The primitives over one connection. Requests whose tensors do not fit inline are uploaded first,
-/// and results that would not fit are kept on the server, fetched and freed, unless the caller
-/// wants them kept.
+/// The primitives over one connection. Where there is shared memory large tensors go and come
+/// through it. Else requests whose tensors do not fit inline are uploaded first, and results that
+/// would not fit are kept on the server, fetched and freed, unless the caller wants them kept.
 class InferenceCalls final : public InferenceService {
  public:
   explicit InferenceCalls(RpcConnection& connection) : connection_(connection) {}
@@ -39,8 +39,11 @@ class InferenceCalls final : public InferenceService {
   template <class Reply, class Request>
   std::shared_ptr<CallHandle> start(const CallOptions& options, Request request, Progress progress,
                                     Done<Reply> done);
-  /// Uploads, runs, fetches; on one of the courier's threads up to the launch, and again for the
-  /// fetching.
+  /// `done` with the bytes of results that came as regions, from one of the courier's threads.
+  JobDone taking_regions(JobDone done);
+  void take_regions(Result<JobReply>& result);
+  /// Lends or uploads, runs, fetches; on one of the courier's threads up to the launch, and again
+  /// for the fetching.
   void start_large(const CallOptions& options, JobRequest request,
                    const std::shared_ptr<CallState>& call, Progress progress, JobDone done,
                    bool fetch);

@@ -74,9 +74,11 @@ struct VaeDecodeReply {
 
 struct InspectModelRequest {
   std::string path;
+  bool tensors = false;  ///< the reply lists them
 };
 struct InspectModelReply {
   std::vector<ComponentInfo> components;
+  std::vector<NamedTensor> tensors = {};  ///< by name; of a folder with the subfolder before the name
 };
 struct LoadModelRequest {
   Slot slot = Slot::kUNet;

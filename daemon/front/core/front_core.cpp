@@ -8,6 +8,7 @@
 #include "daemon/front/core/deferred.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
+#include "daemon/front/core/plane_desk.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
 
@@ -45,7 +46,8 @@ struct FrontCore::Impl {
        Fingerprinter fingerprint)
       : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
                                            std::move(fingerprint))),
-        flow(std::make_shared<JobFlow>(state)) {}
+        flow(std::make_shared<JobFlow>(state)),
+        planes(state) {}
 
   /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
   void tell_pins() {
@@ -62,6 +64,7 @@ struct FrontCore::Impl {
 
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
+  PlaneDesk planes;
   std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
 
@@ -79,6 +82,8 @@ FrontCore::FrontCore(std::shared_ptr<const Config> config, Clock clock, Fingerpr
 FrontCore::~FrontCore() { end_all(error(StatusCode::kUnavailable, "the daemon has stopped")); }
 
 UploadStore& FrontCore::uploads() { return impl_->state->uploads; }
+
+PlaneDesk& FrontCore::planes() { return impl_->planes; }
 
 // --- workflows ---
 
@@ -150,12 +155,16 @@ Result<std::string> FrontCore::unpin_model(const Caller& caller, const std::stri
 
 // --- sessions and resident tensors ---
 
-std::string FrontCore::open_session(const std::string& client_name) {
+std::string FrontCore::open_session(const std::string& client_name, const std::string& host_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  Result<std::string> session = impl_->state->sessions.open(client_name);
-  if (session.ok()) return *session;
-  impl_->state->events.add(session.status().message());
+  FrontState& state = *impl_->state;
+  Result<std::string> session = state.sessions.open(client_name);
+  if (session.ok()) {
+    state.planes.begin(*session, state.sessions.client_of(*session), host_id, state.clock());
+    return *session;
+  }
+  state.events.add(session.status().message());
   return "";
 }
 
@@ -164,6 +173,7 @@ void FrontCore::close_session(const std::string& session_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
   if (!impl_->state->sessions.close(session_id)) return;
+  impl_->planes.end(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
 }
 
@@ -320,6 +330,9 @@ StatusInfo FrontCore::status() const {
   info.jobs = state.jobs.totals();
   info.queues = state.jobs.queues(state.clock());
   info.sessions = static_cast<std::uint32_t>(state.sessions.sessions());
+  info.open_sessions = impl_->planes.list();
+  info.regions = state.regions.all().regions;
+  info.region_bytes = state.regions.all().bytes;
   info.resident_tensors = state.sessions.tensors();
   info.resident_bytes = state.sessions.bytes();
   info.host_copies = state.host_shelf.copies();
@@ -352,6 +365,7 @@ void FrontCore::tick() {
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);
+  impl_->planes.tell_fallbacks(after);
   impl_->flow->end_overdue(after);
 }
 

@@ -20,6 +20,7 @@
 
 namespace luna::front {
 
+class PlaneDesk;
 class UploadStore;
 
 /// The front's mind: workflow registry, model files below the roots, routing, admission, job table
@@ -38,6 +39,8 @@ class FrontCore {
 
   /// Adapters that clients uploaded; thread-safe.
   UploadStore& uploads();
+  /// Shared memory of sessions; thread-safe.
+  PlaneDesk& planes();
 
   // --- workflows ---
   using WorkflowDone = std::function<void(Result<WorkflowInfo>)>;
@@ -74,8 +77,9 @@ class FrontCore {
   Result<std::string> unpin_model(const Caller& caller, const std::string& file);
 
   // --- sessions and resident tensors ---
-  /// The new session's id; "" when there are as many as [limits] sessions allows.
-  std::string open_session(const std::string& client_name);
+  /// The new session's id; "" when there are as many as [limits] sessions allows. `host_id`:
+  /// SessionHello's.
+  std::string open_session(const std::string& client_name, const std::string& host_id = {});
   /// Frees everything that the session owns.
   void close_session(const std::string& session_id);
   Result<TensorRef> put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes);

@@ -48,7 +48,8 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   Status workers_for(std::optional<Role> role) const;
   Status admissible(const Caller& caller, const JobRequest& request) const;
   Status look_up_files(const Caller& caller, JobRequest& request) const;
-  Status resolve_resident(const Caller& caller, JobRequest& request) const;
+  /// Resident tensors and regions of the session become the bytes that they stand for.
+  Status resolve_places(const Caller& caller, JobRequest& request) const;
   Status admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events);
   /// Puts a record in the queue, unless its request is refused; then the record is left as it was.
   Status enter(JobRecord& record);

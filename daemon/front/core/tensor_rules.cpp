@@ -17,8 +17,7 @@ bool is_floating(DType dtype) {
 Status TensorRules::place(const TensorRef& tensor, const std::string& name) const {
   if (std::holds_alternative<ResidentTensor>(tensor.place)) return {};
   if (std::holds_alternative<SharedRegion>(tensor.place)) {
-    return error(StatusCode::kUnimplemented,
-                 "{}: shared-memory regions are not served by this version; send the bytes", name);
+    return tensor.spec.validate(limits_.region_bytes_per_session).with_context(name);
   }
   if (std::holds_alternative<CudaHandle>(tensor.place)) {
     return error(StatusCode::kUnimplemented,

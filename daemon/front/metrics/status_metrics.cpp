@@ -33,6 +33,11 @@ void add_daemon(const StatusInfo& status, MetricPage& page) {
   page.sample(number(status.resident_tensors));
   page.gauge("luna_resident_tensor_bytes", "Their bytes.");
   page.sample(number(status.resident_bytes));
+  page.gauge("luna_regions",
+             "Pieces of shared memory of local clients, results not yet taken too.");
+  page.sample(number(status.regions));
+  page.gauge("luna_region_bytes", "Their bytes.");
+  page.sample(number(status.region_bytes));
   page.gauge("luna_host_copies", "Components whose weights lie in memory that workers share.");
   page.sample(number(status.host_copies));
   page.gauge("luna_host_copy_bytes", "Their bytes.");

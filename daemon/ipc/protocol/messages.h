@@ -14,7 +14,7 @@
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 5;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;

@@ -16,6 +16,12 @@ void fields(Archive& archive, T& spec) {
   archive.field("shape", spec.shape);
 }
 
+template <class Archive, Described<NamedTensor> T>
+void fields(Archive& archive, T& tensor) {
+  archive.field("name", tensor.name);
+  archive.field("spec", tensor.spec);
+}
+
 template <class Archive, Described<ResidentTensor> T>
 void fields(Archive& archive, T& resident) {
   archive.field("id", resident.id);
@@ -284,11 +290,13 @@ void fields(Archive& archive, T& reply) {
 template <class Archive, Described<InspectModelRequest> T>
 void fields(Archive& archive, T& request) {
   archive.field("path", request.path);
+  archive.field("tensors", request.tensors);
 }
 
 template <class Archive, Described<InspectModelReply> T>
 void fields(Archive& archive, T& reply) {
   archive.field("components", reply.components);
+  archive.field("tensors", reply.tensors);
 }
 
 template <class Archive, Described<LoadModelRequest> T>

@@ -259,13 +259,12 @@ void DeviceEngine::begin_request(LiveJob& live, SampleRequest& request) {
 }
 
 void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {
-  residency_->inspect(request.path,
-                      [this, id = live.job.id](Result<std::vector<ComponentInfo>> found) {
-                        inbox_.post([this, id, found = std::move(found)]() mutable {
-                          if (!found.ok()) return end(id, found.status());
-                          end(id, JobReply(InspectModelReply{std::move(found).value()}));
-                        });
-                      });
+  residency_->inspect(request, [this, id = live.job.id](Result<InspectModelReply> found) {
+    inbox_.post([this, id, found = std::move(found)]() mutable {
+      if (!found.ok()) return end(id, found.status());
+      end(id, JobReply(std::move(found).value()));
+    });
+  });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, LoadModelRequest& request) {

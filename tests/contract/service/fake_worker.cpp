@@ -176,8 +176,10 @@ Result<JobReply> FakeWorker::answer(const Work& work) {
     reply.evaluations = sample->rows.size() * static_cast<std::uint64_t>(sample->run.steps);
     return JobReply(reply);
   }
-  if (std::holds_alternative<InspectModelRequest>(request)) {
-    return JobReply(InspectModelReply{components()});
+  if (const auto* inspect = std::get_if<InspectModelRequest>(&request)) {
+    InspectModelReply reply{components()};
+    if (inspect->tensors) reply.tensors = {{"conv_in.weight", {DType::kF16, {8, 4, 3, 3}}}};
+    return JobReply(std::move(reply));
   }
   if (const auto* load = std::get_if<LoadModelRequest>(&request)) {
     LoadModelReply reply;

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "common/base/status.h"
+#include "common/base/unique_fd.h"
+
+namespace luna::front {
+
+/// Hands out sockets to workers, for single evaluations without the front in between (OpenSteps).
+class StepsOpener {
+ public:
+  virtual ~StepsOpener() = default;
+  using Done = std::function<void(Result<UniqueFd>)>;
+  /// `done` comes once, from any thread, with the client's end of a connected socket. The workflow
+  /// is named by the client and is checked here.
+  virtual void open_steps(const std::string& session_id, const std::string& workflow_id,
+                          Done done) = 0;
+};
+
+}  // namespace luna::front
