@@ -121,7 +121,7 @@ class Link:
             devices = visible_devices() if self.settings.plane in ("auto", "cuda") else []
             stream = await channel.attend(hello(self.settings.client_name, devices), timeout)
             planes = Planes(self.settings.plane, self.runtime, self.statistics)
-            await planes.open(stream.welcome(), address)
+            await planes.open(stream.welcome(), address, timeout)
         except BaseException:
             await channel.close()
             raise

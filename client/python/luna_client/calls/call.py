@@ -201,20 +201,18 @@ class Call:
 
     async def _take(self, session: Session, ref: tensor_pb2.TensorRef, fetched: list[str]) -> Taken:
         dtype, shape = DTYPES[ref.spec.dtype], tuple(ref.spec.shape)
-        place = ref.WhichOneof("place")
+        place, size = ref.WhichOneof("place"), byte_size(dtype, shape)
         if place == "resident_id" and self._keep:
             return Taken(self._resident(session, ref), "resident")
         if place == "resident_id":
             fetched.append(ref.resident_id)
-            data: Any = await self._transfer(session).download(ref.resident_id)
-            plane = "chunks"
-        elif place == "region":
-            data = await session.planes.take(ref.region, byte_size(dtype, shape), self._form.kind)
-            plane = "shm"
+            data, plane = await self._transfer(session).download(ref.resident_id, size, self._form.kind)
+            return Taken(from_bytes(dtype, shape, data, self._form), plane)
+        if place == "region":
+            data, plane = await session.planes.take(ref.region, size, self._form.kind), "shm"
         else:
-            data = ref.inline if place == "inline" else bytes(byte_size(dtype, shape))
-            plane = "inline"
-        session.planes.statistics.received(plane, byte_size(dtype, shape))
+            data, plane = ref.inline if place == "inline" else bytes(size), "inline"
+        session.planes.statistics.received(plane, size)
         return Taken(from_bytes(dtype, shape, data, self._form), plane)
 
     def _resident(self, session: Session, ref: tensor_pb2.TensorRef) -> ResidentTensor:
@@ -235,8 +233,7 @@ class Call:
         item = outgoing.items[0]
 
         async def begin(session: Session) -> ResidentTensor:
-            resident_id = await self._transfer(session).upload(item.host)
-            session.planes.statistics.sent("chunks", item.host.data.nbytes)
+            resident_id, _ = await self._transfer(session).upload(item.host)
             return ResidentTensor(resident_id, item.host.shape, item.host.dtype, self._workflow_id, session.id,
                                   self._link.free_later)
 
@@ -249,8 +246,7 @@ class Call:
         async def begin(session: Session) -> Tensor:
             if tensor.session != session.id:
                 raise SessionLost(f"{tensor!r} ended with its session; make it again")
-            data = await self._transfer(session).download(tensor.id)
-            session.planes.statistics.received("chunks", len(data))
+            data, _ = await self._transfer(session).download(tensor.id, byte_size(tensor.dtype, tensor.shape), form.kind)
             return from_bytes(tensor.dtype, tensor.shape, data, form)
 
         return await self._attempt(begin, Outgoing())
