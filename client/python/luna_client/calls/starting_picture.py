@@ -44,8 +44,10 @@ class StartingPicture:
         if pixels.ndim == 4 and pixels.shape[0] == 1:
             pixels = pixels[0]
         if pixels.ndim != 3 or pixels.shape[2] < 3 or pixels.dtype not in (np.uint8, np.float32):
-            raise InvalidRequest("image: expected [H, W, 3] or [1, H, W, 3], u8 or f32 in 0..1, found "
-                                 f"{pixels.dtype}{list(pixels.shape)}")
+            raise InvalidRequest(
+                "image: expected [H, W, 3] or [1, H, W, 3], u8 or f32 in 0..1, found "
+                f"{pixels.dtype}{list(pixels.shape)}"
+            )
         self._image = image
         self._pixels = pixels[..., :3]
         self.mask = self._mask_of(mask) if mask is not None else None
@@ -63,15 +65,17 @@ class StartingPicture:
         if values.ndim == 3 and values.shape[0] == 1:
             values = values.reshape(values.shape[1:])
         if values.shape != self._pixels.shape[:2]:
-            raise InvalidRequest(f"mask: expected [H, W] of the picture, {list(self._pixels.shape[:2])}, found "
-                                 f"{list(values.shape)}")
+            raise InvalidRequest(
+                f"mask: expected [H, W] of the picture, {list(self._pixels.shape[:2])}, found "
+                f"{list(values.shape)}"
+            )
         if values.dtype == np.uint8:
             values = values / np.float32(255)
         return np.asarray(values, np.float32)
 
     def _middle(self, plane: np.ndarray[Any, Any], size: PictureSize) -> np.ndarray[Any, Any]:
         top, left = (self.height - size.height) // 2, (self.width - size.width) // 2
-        return np.ascontiguousarray(plane[top:top + size.height, left:left + size.width])
+        return np.ascontiguousarray(plane[top : top + size.height, left : left + size.width])
 
     def pixels(self, size: PictureSize) -> Tensor:
         """[1, height, width, 3], the middle of the picture."""
@@ -84,7 +88,8 @@ class StartingPicture:
         return (self._middle(self.mask, size) if cut else self.mask)[None]
 
     def masked_pixels(self, size: PictureSize) -> Tensor:
-        """What an inpainting model is shown: grey where the mask repaints (ComfyUI's InpaintModelConditioning)."""
+        """What an inpainting model is shown: grey where the mask repaints (ComfyUI's
+        InpaintModelConditioning)."""
         assert self.mask is not None
         pixels = self._middle(self._pixels, size)
         if pixels.dtype == np.uint8:
@@ -104,8 +109,10 @@ def _native(components: Iterable[models_pb2.ComponentInfo], factor: int) -> tupl
         if component.slot != models_pb2.SLOT_UNET:
             continue
         if component.native_width > 0 and component.native_height > 0:
-            native = (_nearest_multiple(component.native_width, factor),
-                      _nearest_multiple(component.native_height, factor))
+            native = (
+                _nearest_multiple(component.native_width, factor),
+                _nearest_multiple(component.native_height, factor),
+            )
         elif component.family.startswith("sdxl"):
             native = (1024, 1024)
         elif component.family.startswith("sd2"):
@@ -113,9 +120,14 @@ def _native(components: Iterable[models_pb2.ComponentInfo], factor: int) -> tupl
     return native
 
 
-def picture_size(width: int | None, height: int | None, start: StartingPicture | None,
-                 components: Iterable[models_pb2.ComponentInfo]) -> PictureSize:
-    """As client/pipeline/picture_size.cpp; a starting picture is cut to multiples of the factor, never resized."""
+def picture_size(
+    width: int | None,
+    height: int | None,
+    start: StartingPicture | None,
+    components: Iterable[models_pb2.ComponentInfo],
+) -> PictureSize:
+    """As client/pipeline/picture_size.cpp; a starting picture is cut to multiples of the factor,
+    never resized."""
     factor = PictureSize.factor
     for name, edge in (("width", width), ("height", height)):
         if edge is None:
@@ -123,16 +135,22 @@ def picture_size(width: int | None, height: int | None, start: StartingPicture |
         if edge > _MAX_EDGE:
             raise InvalidRequest(f"{name} {edge}: at most {_MAX_EDGE} pixels are possible")
         if edge < factor or edge % factor:
-            raise InvalidRequest(f"{name} {edge} must be a multiple of {factor} and at least {factor}; the nearest is "
-                                 f"{_nearest_multiple(edge, factor)}")
+            raise InvalidRequest(
+                f"{name} {edge} must be a multiple of {factor} and at least {factor}; the nearest "
+                f"is {_nearest_multiple(edge, factor)}"
+            )
     if start is not None:
         cut = (start.width // factor * factor, start.height // factor * factor)
         if min(cut) == 0:
-            raise InvalidRequest(f"the starting picture has {start.width} x {start.height} pixels; at least {factor} x "
-                                 f"{factor} are needed")
+            raise InvalidRequest(
+                f"the starting picture has {start.width} x {start.height} pixels; at least "
+                f"{factor} x {factor} are needed"
+            )
         if (width or cut[0], height or cut[1]) != cut:
-            raise InvalidRequest(f"{width or cut[0]} x {height or cut[1]} pixels were asked for, and the starting "
-                                 f"picture has {start.width} x {start.height}; resize it first")
+            raise InvalidRequest(
+                f"{width or cut[0]} x {height or cut[1]} pixels were asked for, and the starting "
+                f"picture has {start.width} x {start.height}; resize it first"
+            )
         return PictureSize(*cut)
     if width is None and height is None:
         return PictureSize(*_native(components, factor))

@@ -1,5 +1,5 @@
-"""Registered memory that is used again and again: its pages are there, so a tensor's way into it is one copy at the speed
-of memory. One block holds one tensor."""
+"""Registered memory that is used again and again: its pages are there, so a tensor's way into it
+is one copy at the speed of memory. One block holds one tensor."""
 
 from __future__ import annotations
 
@@ -42,8 +42,12 @@ class Arena:
 
     register: makes a region of (descriptor, size) and gives its id. release: ends regions."""
 
-    def __init__(self, register: Callable[[int, int], str], release: Callable[[list[str]], None],
-                 max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        register: Callable[[int, int], str],
+        release: Callable[[list[str]], None],
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
         self._register = register
         self._release = release
         self._max_bytes = max_bytes
@@ -83,7 +87,8 @@ class Arena:
         self._returned.append(block)
 
     def lend(self, size: int) -> Any:
-        """A writable buffer in a block of its own, which comes back when nothing refers to the buffer any more."""
+        """A writable buffer in a block of its own, which comes back when nothing refers to the
+        buffer any more."""
         block = self.take(size)
         part = block.memory.part(size)
         weakref.finalize(part, self.give_back, block).atexit = False
@@ -114,5 +119,7 @@ class Arena:
         if ended:
             self._release(ended)
         if self._bytes + wanted > self._max_bytes:
-            raise ResourceExhausted(f"{self._bytes} of {self._max_bytes} bytes of this client's shared memory are in "
-                                    f"use; {wanted} more are wanted")
+            raise ResourceExhausted(
+                f"{self._bytes} of {self._max_bytes} bytes of this client's shared memory are in "
+                f"use; {wanted} more are wanted"
+            )

@@ -1,10 +1,11 @@
 """Frames of a local socket, as common/local/frame.h has them; all numbers are little-endian:
 
-    header    28 bytes: magic u32, version u16, message u16, flags u32 (0), body bytes u32, inline bytes u32,
-              attachments u32, descriptors u32
-    table     24 bytes an attachment: place u32 (a descriptor's index, or 0xffffffff: inline), zero u32, offset u64, size u64
-    body      the message's own encoding
-    inline    bytes of the attachments without a descriptor
+    header  28 bytes: magic u32, version u16, message u16, flags u32 (0), body bytes u32,
+            inline bytes u32, attachments u32, descriptors u32
+    table   24 bytes an attachment: place u32 (a descriptor's index, or 0xffffffff: inline),
+            zero u32, offset u64, size u64
+    body    the message's own encoding
+    inline  bytes of the attachments without a descriptor
 
 Descriptors travel as SCM_RIGHTS with the header's first byte.
 """
@@ -40,15 +41,23 @@ class Frame:
     descriptors: list[int] = field(default_factory=list)
 
 
-def encode(version: int, message: int, body: bytes, descriptors: Sequence[tuple[int, int]] = ()) -> bytes:
-    """The bytes of a frame. descriptors: (descriptor, bytes of its memory); each becomes an attachment."""
+def encode(
+    version: int, message: int, body: bytes, descriptors: Sequence[tuple[int, int]] = ()
+) -> bytes:
+    """The bytes of a frame. descriptors: (descriptor, bytes of its memory); each becomes an
+    attachment."""
     head = HEADER.pack(MAGIC, version, message, 0, len(body), 0, len(descriptors), len(descriptors))
     table = b"".join(ENTRY.pack(place, 0, 0, size) for place, (_, size) in enumerate(descriptors))
     return head + table + body
 
 
-def send(sock: socket.socket, version: int, message: int, body: bytes,
-         descriptors: Sequence[tuple[int, int]] = ()) -> None:
+def send(
+    sock: socket.socket,
+    version: int,
+    message: int,
+    body: bytes,
+    descriptors: Sequence[tuple[int, int]] = (),
+) -> None:
     """One frame. OSError when the peer is gone or takes nothing within the socket's timeout."""
     data = encode(version, message, body, descriptors)
     sent = socket.send_fds(sock, [data], [fd for fd, _ in descriptors]) if descriptors else 0
@@ -56,7 +65,8 @@ def send(sock: socket.socket, version: int, message: int, body: bytes,
 
 
 def receive(sock: socket.socket, version: int) -> Frame:
-    """The next frame. Unavailable when the stream ends, an error with the gRPC code INTERNAL for what is no frame."""
+    """The next frame. Unavailable when the stream ends, an error with the gRPC code INTERNAL for
+    what is no frame."""
     descriptors: list[int] = []
     try:
         return _receive(sock, version, descriptors)
@@ -69,28 +79,54 @@ def receive(sock: socket.socket, version: int) -> Frame:
 def _receive(sock: socket.socket, version: int, descriptors: list[int]) -> Frame:
     head = b""
     while len(head) < HEADER.size:
-        part, fds, flags, _ = socket.recv_fds(sock, HEADER.size - len(head), MAX_DESCRIPTORS,
-                                              socket.MSG_CMSG_CLOEXEC)
+        part, fds, flags, _ = socket.recv_fds(
+            sock, HEADER.size - len(head), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        )
         descriptors += fds
         if flags & socket.MSG_CTRUNC:
-            raise from_status("RESOURCE_EXHAUSTED", "descriptors were lost: this process may open no more; raise its "
-                              "limit (ulimit -n)", "")
+            raise from_status(
+                "RESOURCE_EXHAUSTED",
+                "descriptors were lost: this process may open no more; raise its limit (ulimit -n)",
+                "",
+            )
         if not part:
             raise Unavailable("the local socket to lunad has ended; the next call connects again")
         head += part
     magic, spoken, message, flags, body, inline, attachments, count = HEADER.unpack(head)
     if magic != MAGIC or flags != 0:
-        raise from_status("INTERNAL", f"expected a frame (magic {MAGIC:#010x}), found {magic:#010x}, flags {flags:#x}", "")
+        raise from_status(
+            "INTERNAL",
+            f"expected a frame (magic {MAGIC:#010x}), found {magic:#010x}, flags {flags:#x}",
+            "",
+        )
     if spoken != version:
-        raise from_status("FAILED_PRECONDITION", f"the daemon speaks version {spoken} of the local socket, this client "
-                          f"version {version}: both must be of one installation", "")
-    if body > MAX_BODY or inline > MAX_INLINE or attachments > MAX_ATTACHMENTS or count != len(descriptors):
-        raise from_status("INTERNAL", f"a frame of {body} body bytes, {inline} inline bytes, {attachments} attachments "
-                          f"and {count} descriptors; {len(descriptors)} descriptors came", "")
-    table = [(place, offset, size) for place, _, offset, size in ENTRY.iter_unpack(_exactly(sock, ENTRY.size * attachments))]
+        raise from_status(
+            "FAILED_PRECONDITION",
+            f"the daemon speaks version {spoken} of the local socket, this client "
+            f"version {version}: both must be of one installation",
+            "",
+        )
+    if (
+        body > MAX_BODY
+        or inline > MAX_INLINE
+        or attachments > MAX_ATTACHMENTS
+        or count != len(descriptors)
+    ):
+        raise from_status(
+            "INTERNAL",
+            f"a frame of {body} body bytes, {inline} inline bytes, {attachments} attachments "
+            f"and {count} descriptors; {len(descriptors)} descriptors came",
+            "",
+        )
+    table = [
+        (place, offset, size)
+        for place, _, offset, size in ENTRY.iter_unpack(_exactly(sock, ENTRY.size * attachments))
+    ]
     for place, offset, size in table:
-        if place == INLINE and offset + size > inline or place != INLINE and place >= count:
-            raise from_status("INTERNAL", f"a frame whose table names bytes {offset}+{size} of place {place}", "")
+        if (place == INLINE and offset + size > inline) or (place != INLINE and place >= count):
+            raise from_status(
+                "INTERNAL", f"a frame whose table names bytes {offset}+{size} of place {place}", ""
+            )
     return Frame(message, _exactly(sock, body), table, _exactly(sock, inline), descriptors)
 
 
@@ -99,7 +135,9 @@ def _exactly(sock: socket.socket, count: int) -> bytes:
     while len(data) < count:
         part = sock.recv(min(count - len(data), 1 << 20))
         if not part:
-            raise Unavailable("the local socket to lunad has ended in the middle of a frame; the next call connects "
-                              "again")
+            raise Unavailable(
+                "the local socket to lunad has ended in the middle of a frame; the next call "
+                "connects again"
+            )
         data += part
     return bytes(data)

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 from google.protobuf.message import DecodeError
 
-from luna_client.errors import CODE_NAMES, FailedPrecondition, InternalError, LunaError, Unavailable, from_status
+from luna_client.errors import (
+    CODE_NAMES,
+    FailedPrecondition,
+    InternalError,
+    LunaError,
+    Unavailable,
+    from_status,
+)
 from luna_client.planes import frame
 from luna_client.planes.memory import map_received, sealed
 from luna_client.v1 import local_pb2
@@ -23,7 +30,8 @@ _PATIENCE_SECONDS = 30.0
 
 
 class LocalSocket:
-    """One request at a time; thread-safe. After a failure of the exchange itself every further call is Unavailable."""
+    """One request at a time; thread-safe. After a failure of the exchange itself every further
+    call is Unavailable."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
@@ -31,12 +39,16 @@ class LocalSocket:
         self._lock = threading.Lock()
         self.alive = True
 
-    def ask(self, request: local_pb2.LocalRequest,
-            descriptors: Sequence[tuple[int, int]] = ()) -> tuple[local_pb2.LocalResponse, list[int]]:
-        """The response, and descriptors that the caller closes. Refusals are raised as gRPC's would be."""
+    def ask(
+        self, request: local_pb2.LocalRequest, descriptors: Sequence[tuple[int, int]] = ()
+    ) -> tuple[local_pb2.LocalResponse, list[int]]:
+        """The response, and descriptors that the caller closes. Refusals are raised as gRPC's
+        would be."""
         with self._lock:
             if not self.alive:
-                raise Unavailable("the local socket to lunad has ended; the next call connects again")
+                raise Unavailable(
+                    "the local socket to lunad has ended; the next call connects again"
+                )
             try:
                 response, fds = self._exchange(request, descriptors)
             except OSError as error:
@@ -54,8 +66,9 @@ class LocalSocket:
             raise from_status(code, response.message, "the local socket")
         return response, fds
 
-    def _exchange(self, request: local_pb2.LocalRequest,
-                  descriptors: Sequence[tuple[int, int]]) -> tuple[local_pb2.LocalResponse, list[int]]:
+    def _exchange(
+        self, request: local_pb2.LocalRequest, descriptors: Sequence[tuple[int, int]]
+    ) -> tuple[local_pb2.LocalResponse, list[int]]:
         frame.send(self._socket, VERSION, REQUEST, request.SerializeToString(), descriptors)
         answer = frame.receive(self._socket, VERSION)
         try:
@@ -68,16 +81,21 @@ class LocalSocket:
             raise
 
     def introduce(self, token: str) -> list[str]:
-        """Proves to each other that both see the same memory; the planes that the session has then."""
+        """Proves to each other that both see the same memory; the planes that the session has
+        then."""
         nonce = secrets.token_bytes(_NONCE_BYTES)
         fd, size = sealed(nonce, "luna-nonce")
         try:
-            attached, fds = self.ask(local_pb2.LocalRequest(attach=local_pb2.Attach(token=token)), [(fd, size)])
+            attached, fds = self.ask(
+                local_pb2.LocalRequest(attach=local_pb2.Attach(token=token)), [(fd, size)]
+            )
         finally:
             os.close(fd)
         theirs = map_received(_only(fds), writable=False)
         if attached.attached.nonce != nonce:
-            raise FailedPrecondition("the daemon read another number than this client wrote: they share no memory")
+            raise FailedPrecondition(
+                "the daemon read another number than this client wrote: they share no memory"
+            )
         prove = local_pb2.LocalRequest(prove=local_pb2.Prove(nonce=theirs[:_NONCE_BYTES]))
         return list(self.ask(prove)[0].proved.planes)
 
@@ -88,11 +106,17 @@ class LocalSocket:
 
     def release(self, region_ids: Sequence[str]) -> None:
         """The daemon forgets them; calls under way keep what they use."""
-        self.ask(local_pb2.LocalRequest(release_regions=local_pb2.ReleaseRegions(region_ids=region_ids)))
+        self.ask(
+            local_pb2.LocalRequest(release_regions=local_pb2.ReleaseRegions(region_ids=region_ids))
+        )
 
     def take(self, region_id: str) -> int:
         """The descriptor of a result, which the daemon forgets."""
-        return _only(self.ask(local_pb2.LocalRequest(take_region=local_pb2.TakeRegion(region_id=region_id)))[1])
+        return _only(
+            self.ask(local_pb2.LocalRequest(take_region=local_pb2.TakeRegion(region_id=region_id)))[
+                1
+            ]
+        )
 
     def open_steps(self, workflow_id: str) -> socket.socket:
         """A socket to a worker that serves the workflow's UNet."""

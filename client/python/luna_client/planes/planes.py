@@ -8,7 +8,13 @@ import threading
 from collections.abc import Sequence
 from typing import Protocol
 
-from luna_client.errors import FailedPrecondition, InternalError, LunaError, ResourceExhausted, Unavailable
+from luna_client.errors import (
+    FailedPrecondition,
+    InternalError,
+    LunaError,
+    ResourceExhausted,
+    Unavailable,
+)
 from luna_client.options import PlaneChoice, TensorKind
 from luna_client.planes.arena import Arena, Block
 from luna_client.planes.local_socket import LocalSocket, connect
@@ -58,8 +64,14 @@ class Statistics:
 
     def report(self, planes: Planes | None) -> PlaneReport:
         with self._lock:
-            return PlaneReport(planes.available if planes else (), planes.reason if planes else "no session",
-                               dict(self._sent), dict(self._received), self._direct, self._other)
+            return PlaneReport(
+                planes.available if planes else (),
+                planes.reason if planes else "no session",
+                dict(self._sent),
+                dict(self._received),
+                self._direct,
+                self._other,
+            )
 
 
 class _Lent:
@@ -98,12 +110,16 @@ class Planes:
         return self._local is not None and self._local.alive
 
     async def open(self, welcome: session_pb2.SessionWelcome, address: str, timeout: float) -> None:
-        """Agrees with the daemon on the planes. FailedPrecondition where the one that was asked for is not to be had."""
+        """Agrees with the daemon on the planes. FailedPrecondition where the one that was asked
+        for is not to be had."""
         if self._choice == "inline":
-            self.reason = "plane=\"inline\" was asked for"
+            self.reason = 'plane="inline" was asked for'
             return
         if not welcome.local_socket.path:
-            self.reason = f"lunad at {address} offers no local socket (another host, or [limits] regions_per_session = 0)"
+            self.reason = (
+                f"lunad at {address} offers no local socket (another host, or [limits] "
+                "regions_per_session = 0)"
+            )
             _log.info("tensors travel inside the calls: %s", self.reason)
         else:
             try:
@@ -112,8 +128,10 @@ class Planes:
                 self.reason = f"the local socket {welcome.local_socket.path}: {error}"
                 _log.warning("tensors travel inside the calls: %s", self.reason)
         if self._choice != "auto" and self._choice not in self.available:
-            raise FailedPrecondition(f"the plane '{self._choice}' was asked for and is not to be had: "
-                                     f"{self.reason or 'the daemon does not offer it'}; connect with plane=\"auto\"")
+            raise FailedPrecondition(
+                f"the plane '{self._choice}' was asked for and is not to be had: "
+                f'{self.reason or "the daemon does not offer it"}; connect with plane="auto"'
+            )
 
     def _attach(self, named: session_pb2.LocalSocket, timeout: float) -> None:
         local = connect(named.path, timeout)
@@ -148,14 +166,18 @@ class Planes:
         self.statistics.sent("shm", size)
         return _Lent(arena, block)
 
-    async def take(self, region: tensor_pb2.SharedRegion, count: int, kind: TensorKind) -> memoryview:
-        """The memory of a result. For torch it may be written: the pages are this process's own then."""
+    async def take(
+        self, region: tensor_pb2.SharedRegion, count: int, kind: TensorKind
+    ) -> memoryview:
+        """The memory of a result. For torch it may be written: the pages are this process's own
+        then."""
         if self._local is None:
             raise InternalError("a result came as a region in a session without the plane shm")
         return await self._runtime.run(_taken, self._local, region, count, kind == "torch")
 
     async def seal(self, host: HostBytes) -> tensor_pb2.SharedRegion | None:
-        """A region with a copy that never changes, for a resident tensor; None: it has to travel. unseal() ends it."""
+        """A region with a copy that never changes, for a resident tensor; None: it has to
+        travel. unseal() ends it."""
         local = self._local
         if local is None or not self.shared or host.data.nbytes <= REGION_BYTES:
             return None
@@ -168,8 +190,9 @@ class Planes:
         if self._local is not None and self.shared:
             await self._runtime.run(self._local.release, [region.region_id])
 
-    async def step(self, workflow_id: str,
-                   request: sampling_pb2.DenoiseRequest) -> sampling_pb2.DenoiseResponse | None:
+    async def step(
+        self, workflow_id: str, request: sampling_pb2.DenoiseRequest
+    ) -> sampling_pb2.DenoiseResponse | None:
         """A single evaluation straight from a worker; None: ask the front."""
         self.statistics.step(direct=False)
         return None
@@ -179,7 +202,9 @@ class Planes:
         size = byte_size(dtype, shape)
         if self._arena is not None and self.shared and size > 0:
             try:
-                return empty_over(dtype, shape, await self._runtime.run(self._arena.lend, size), kind)
+                return empty_over(
+                    dtype, shape, await self._runtime.run(self._arena.lend, size), kind
+                )
             except (ResourceExhausted, Unavailable) as error:
                 _log.warning("an array of %d bytes lies in ordinary memory: %s", size, error)
         return empty_over(dtype, shape, bytearray(size), kind)
@@ -201,11 +226,15 @@ def _copied(arena: Arena, item: Item) -> Block:
     return block
 
 
-def _taken(local: LocalSocket, region: tensor_pb2.SharedRegion, count: int, writable: bool) -> memoryview:
+def _taken(
+    local: LocalSocket, region: tensor_pb2.SharedRegion, count: int, writable: bool
+) -> memoryview:
     memory = memoryview(map_received(local.take(region.region_id), writable))
     if region.offset + count > len(memory):
-        raise InternalError(f"a result of {count} bytes from {region.offset} on, in a region of {len(memory)}")
-    return memory[region.offset:region.offset + count]
+        raise InternalError(
+            f"a result of {count} bytes from {region.offset} on, in a region of {len(memory)}"
+        )
+    return memory[region.offset : region.offset + count]
 
 
 def _sealed_region(local: LocalSocket, host: HostBytes) -> tensor_pb2.SharedRegion:

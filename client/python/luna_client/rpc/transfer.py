@@ -26,8 +26,13 @@ _SECONDS = 60.0
 class Transfer:
     """Of one call in one session."""
 
-    def __init__(self, session: Session, metadata: Metadata, left: Callable[[], float | None],
-                 cancel: Cancel | None) -> None:
+    def __init__(
+        self,
+        session: Session,
+        metadata: Metadata,
+        left: Callable[[], float | None],
+        cancel: Cancel | None,
+    ) -> None:
         self._session = session
         self._metadata = metadata
         self._left = left
@@ -35,7 +40,8 @@ class Transfer:
 
     @asynccontextmanager
     async def placed(self, outgoing: Outgoing) -> AsyncIterator[None]:
-        """Names a place in the request for every tensor; takes back at the end what was made for this call alone."""
+        """Names a place in the request for every tensor; takes back at the end what was made for
+        this call alone."""
         session, uploaded, inline = self._session, dict[tuple[int, int], str](), 0
         lent = []
         try:
@@ -75,11 +81,18 @@ class Transfer:
                 yield tensor_pb2.UploadTensorRequest(region=region)
                 return
             for at in range(0, tensor.data.nbytes, _CHUNK_BYTES):
-                yield tensor_pb2.UploadTensorRequest(chunk=tensor.data[at:at + _CHUNK_BYTES].tobytes())
+                yield tensor_pb2.UploadTensorRequest(
+                    chunk=tensor.data[at : at + _CHUNK_BYTES].tobytes()
+                )
 
         try:
-            response = await self._session.channel.send(methods.UPLOAD, parts(), self._metadata,
-                                                        self._timeout(tensor.data.nbytes), self._cancel).result()
+            response = await self._session.channel.send(
+                methods.UPLOAD,
+                parts(),
+                self._metadata,
+                self._timeout(tensor.data.nbytes),
+                self._cancel,
+            ).result()
         finally:
             if region is not None:
                 await self._session.planes.unseal(region)
@@ -93,12 +106,16 @@ class Transfer:
         request = tensor_pb2.DownloadTensorRequest(resident_id=resident_id, as_region=shared)
         data: Any = bytearray()
         plane = "chunks"
-        replies = self._session.channel.stream(methods.DOWNLOAD, request, self._metadata, self._timeout(count),
-                                               self._cancel)
+        replies = self._session.channel.stream(
+            methods.DOWNLOAD, request, self._metadata, self._timeout(count), self._cancel
+        )
         async with aclosing(replies) as messages:  # type: ignore[type-var]
             async for message in messages:
                 if message.HasField("region"):
-                    data, plane = await self._session.planes.take(message.region, count, kind), "shm"
+                    data, plane = (
+                        await self._session.planes.take(message.region, count, kind),
+                        "shm",
+                    )
                 else:
                     data += message.chunk
         self._session.planes.statistics.received(plane, count)
@@ -108,7 +125,9 @@ class Transfer:
         """Bytes freed; an id that is gone counts nothing."""
         request = tensor_pb2.FreeTensorRequest(resident_ids=ids)
         try:
-            response = await self._session.channel.unary(methods.FREE, request, self._metadata, _SECONDS, None).result()
+            response = await self._session.channel.unary(
+                methods.FREE, request, self._metadata, _SECONDS, None
+            ).result()
         except NotFound:
             return 0
         return int(response.freed_bytes)
