@@ -24,6 +24,7 @@ MAGIC = 0x414E554C  # "LUNA"
 INLINE = 0xFFFFFFFF
 HEADER = struct.Struct("<IHHIIIII")
 ENTRY = struct.Struct("<IIQQ")
+_DESCRIPTOR = struct.Struct("@i")
 MAX_DESCRIPTORS = 64
 MAX_BODY = 16 << 20
 MAX_INLINE = 64 << 20
@@ -79,10 +80,16 @@ def receive(sock: socket.socket, version: int) -> Frame:
 def _receive(sock: socket.socket, version: int, descriptors: list[int]) -> Frame:
     head = b""
     while len(head) < HEADER.size:
-        part, fds, flags, _ = socket.recv_fds(
-            sock, HEADER.size - len(head), MAX_DESCRIPTORS, socket.MSG_CMSG_CLOEXEC
+        # socket.recv_fds() passes no flags on, and the descriptors have to be close-on-exec.
+        part, ancillary, flags, _ = sock.recvmsg(
+            HEADER.size - len(head),
+            socket.CMSG_SPACE(MAX_DESCRIPTORS * _DESCRIPTOR.size),
+            socket.MSG_CMSG_CLOEXEC,
         )
-        descriptors += fds
+        for level, kind, data in ancillary:
+            if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
+                whole = len(data) - len(data) % _DESCRIPTOR.size
+                descriptors += [fd for (fd,) in _DESCRIPTOR.iter_unpack(data[:whole])]
         if flags & socket.MSG_CTRUNC:
             raise from_status(
                 "RESOURCE_EXHAUSTED",

@@ -106,8 +106,8 @@ class _Session:
                 raise self._end
             if not self._welcome:
                 raise Unavailable(
-                    f"lunad at {self._address} did not answer within {timeout:g} s; start lunad, or "
-                    "give the address of one that runs"
+                    f"lunad at {self._address} did not answer within {timeout:g} s; start lunad, "
+                    "or give the address of one that runs"
                 )
 
     def welcome(self) -> session_pb2.SessionWelcome:
