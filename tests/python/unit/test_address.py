@@ -24,13 +24,25 @@ def listen(path):
     return server
 
 
-@pytest.mark.parametrize("address", ["unix:/run/lunad.sock", "127.0.0.1:50551", "[::1]:1", "a.b:65535"])
+@pytest.mark.parametrize(
+    "address", ["unix:/run/lunad.sock", "127.0.0.1:50551", "[::1]:1", "a.b:65535"]
+)
 def test_unix_paths_and_ports_are_addresses(address):
     check_address(address)
 
 
 @pytest.mark.parametrize(
-    "address", ["", "unix:relative", "unix:/" + "x" * 107, "host", ":50551", "host:0", "host:65536", "host:1a"]
+    "address",
+    [
+        "",
+        "unix:relative",
+        "unix:/" + "x" * 107,
+        "host",
+        ":50551",
+        "host:0",
+        "host:65536",
+        "host:1a",
+    ],
 )
 def test_what_is_no_address_is_refused_with_what_was_expected(address):
     with pytest.raises(InvalidRequest, match="expected|at most"):

@@ -62,20 +62,33 @@ def test_an_area_in_shares_stays_one():
 
 
 def test_there_and_back_changes_nothing():
-    options = {"pooled_output": POOLED, "area": (8, 16, 2, 4), "strength": 0.5, "mask": MASK,
-               "mask_strength": 0.25, "set_area_to_bounds": False, "start_percent": 0.0, "end_percent": 0.5,
-               "width": 64.0, "default": True}
+    options = {
+        "pooled_output": POOLED,
+        "area": (8, 16, 2, 4),
+        "strength": 0.5,
+        "mask": MASK,
+        "mask_strength": 0.25,
+        "set_area_to_bounds": False,
+        "start_percent": 0.0,
+        "end_percent": 0.5,
+        "width": 64.0,
+        "default": True,
+    }
     assert Conditioning([from_comfy([CONTEXT, options])]).to_comfy() == [[CONTEXT, options]]
 
 
-@pytest.mark.parametrize("key", ["control", "hooks", "gligen", "unclip_conditioning", "reference_latents", "made_up"])
+@pytest.mark.parametrize(
+    "key", ["control", "hooks", "gligen", "unclip_conditioning", "reference_latents", "made_up"]
+)
 def test_what_luna_cannot_follow_is_refused_by_its_name(key):
     with pytest.raises(InvalidRequest, match=key):
         from_comfy([CONTEXT, {key: object()}])
 
 
 def test_what_is_switched_off_is_no_reason_to_refuse():
-    entry = from_comfy([CONTEXT, {"pooled_output": None, "control": None, "hooks": None, "model_conds": {}}])
+    entry = from_comfy(
+        [CONTEXT, {"pooled_output": None, "control": None, "hooks": None, "model_conds": {}}]
+    )
     assert entry == ConditioningEntry(CONTEXT)
 
 

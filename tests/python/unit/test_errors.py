@@ -46,7 +46,9 @@ def test_an_unknown_code_is_still_a_luna_error():
 
 
 def test_a_full_queue_says_when_to_come_back():
-    error = from_status("RESOURCE_EXHAUSTED", "256 jobs of the workflow are unfinished; retry in 1500 ms", AT)
+    error = from_status(
+        "RESOURCE_EXHAUSTED", "256 jobs of the workflow are unfinished; retry in 1500 ms", AT
+    )
     assert isinstance(error, luna_client.ResourceExhausted)
     assert error.retry_after == 1.5
     assert from_status("RESOURCE_EXHAUSTED", "2 GiB are wanted", AT).retry_after is None
@@ -83,7 +85,11 @@ def test_a_daemon_that_is_being_stopped_has_a_class_of_its_own(code, message):
         ("DEADLINE_EXCEEDED", "Deadline Exceeded", "the timeout passed"),
         ("CANCELLED", "Locally cancelled by application!", "the call was cancelled"),
         ("UNIMPLEMENTED", "", "as new as this client"),
-        ("RESOURCE_EXHAUSTED", "Received message larger than max (5 vs. 4)", "limits.message_bytes"),
+        (
+            "RESOURCE_EXHAUSTED",
+            "Received message larger than max (5 vs. 4)",
+            "limits.message_bytes",
+        ),
     ],
 )
 def test_what_grpc_says_of_itself_becomes_a_sentence(code, message, said):

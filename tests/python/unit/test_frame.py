@@ -12,10 +12,23 @@ from luna_client.planes import frame
 from luna_client.planes.memory import sealed
 
 #: What FrameChannel (C++) sends for version 1, message 1, body "abc" and one attachment of 16 bytes by descriptor.
-RECORDED = bytes.fromhex(
-    "4c554e41" "0100" "0100" "00000000" "03000000" "00000000" "01000000" "01000000"
-    "00000000" "00000000" "0000000000000000" "1000000000000000"
-) + b"abc"
+RECORDED = (
+    bytes.fromhex(
+        "4c554e41"
+        "0100"
+        "0100"
+        "00000000"
+        "03000000"
+        "00000000"
+        "01000000"
+        "01000000"
+        "00000000"
+        "00000000"
+        "0000000000000000"
+        "1000000000000000"
+    )
+    + b"abc"
+)
 
 
 @pytest.fixture

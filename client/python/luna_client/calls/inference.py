@@ -216,8 +216,8 @@ class Inference(Caller):
         priority: Priority | None = None,
         cancel: Cancel | None = None,
     ) -> SampleResult:
-        """Any rows of one sampler run: each its own latent (shapes may differ), noise,
-        conditioning, LoRAs and guidance. 1 to 64 rows, the server's [limits] rows_per_call."""
+        """Any rows of one sampler run: each its own latent (of one shape), noise, conditioning,
+        LoRAs and guidance. 1 to 64 rows, the server's [limits] rows_per_call."""
         call = self._call(workflow_id, timeout, priority, cancel)
         outgoing = Outgoing()
         request = requests.sample_to_wire(
