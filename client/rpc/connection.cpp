@@ -91,6 +91,14 @@ std::string RpcConnection::why_inline() const {
   return why_inline_.ok() ? "the local socket to lunad has ended" : why_inline_.message();
 }
 
+Result<UniqueFd> RpcConnection::open_steps(const std::string& workflow_id,
+                                           const std::vector<std::string>& lora_files) const {
+  if (SharedMemory* shared = shared_memory()) {
+    return shared->plane().open_steps(workflow_id, lora_files);
+  }
+  return Status(StatusCode::kUnavailable, why_inline());
+}
+
 Status RpcConnection::prepare(grpc::ClientContext& context, const CallOptions& options) const {
   LUNA_RETURN_IF_ERROR(session_->state());
   LUNA_RETURN_IF_ERROR(check_workflow_id(options.workflow_id));

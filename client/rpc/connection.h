@@ -58,6 +58,9 @@ class RpcConnection {
     return shared_ && shared_->alive() ? shared_.get() : nullptr;
   }
   std::string why_inline() const;
+  /// GrpcClient::open_steps.
+  Result<UniqueFd> open_steps(const std::string& workflow_id,
+                              const std::vector<std::string>& lora_files) const;
 
   const std::string& address() const { return address_; }
   const std::string& session_id() const { return session_id_; }

@@ -18,6 +18,11 @@ class ConnectedClient final : public GrpcClient {
   std::string plane() const override { return connection_->shared_memory() ? "shm" : "inline"; }
   std::string why_inline() const override { return connection_->why_inline(); }
 
+  Result<UniqueFd> open_steps(const std::string& workflow_id,
+                              const std::vector<std::string>& lora_files) override {
+    return connection_->open_steps(workflow_id, lora_files);
+  }
+
   std::shared_ptr<CallHandle> tokenize(const CallOptions& options, TokenizeRequest request,
                                        Done<TokenizeReply> done) override {
     return inference_.tokenize(options, std::move(request), std::move(done));

@@ -2,9 +2,11 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "client/service/admin_service.h"
 #include "client/service/inference_service.h"
+#include "common/base/unique_fd.h"
 
 namespace luna::client {
 
@@ -28,6 +30,10 @@ class GrpcClient : public InferenceService, public AdminService {
   virtual std::string plane() const = 0;
   /// Why it is not "shm"; empty when it is.
   virtual std::string why_inline() const = 0;
+  /// A step socket for whoever evaluates on a thread of its own (StepSocket); denoise() has its own
+  /// ones. UNAVAILABLE without shared memory, or while no worker is free.
+  virtual Result<UniqueFd> open_steps(const std::string& workflow_id,
+                                      const std::vector<std::string>& lora_files) = 0;
 };
 
 }  // namespace luna::client

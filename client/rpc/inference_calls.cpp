@@ -55,13 +55,18 @@ Result<JobReply> read_reply(const Status& end, Response& response) {
 
 }  // namespace
 
+InferenceCalls::InferenceCalls(RpcConnection& connection)
+    : connection_(connection),
+      steps_([&connection](const std::string& workflow, const std::vector<std::string>& loras) {
+        return connection.open_steps(workflow, loras);
+      }) {}
+
 InferenceCalls::~InferenceCalls() { running_.finish_all(); }
 
-template <class Reply, class Request>
-std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Request request,
-                                                  Progress progress, Done<Reply> done) {
-  const auto call = running_.begin();
-  JobDone job_done = [this, call, done = std::move(done)](Result<JobReply> result) {
+template <class Reply>
+InferenceCalls::JobDone InferenceCalls::as_job_done(const std::shared_ptr<CallState>& call,
+                                                    Done<Reply> done) {
+  return [this, call, done = std::move(done)](Result<JobReply> result) {
     if (!result.ok()) {
       done(result.status());
     } else if (Reply* reply = std::get_if<Reply>(&*result)) {
@@ -71,10 +76,22 @@ std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Re
     }
     running_.end(call);
   };
-  JobRequest job(std::move(request));
+}
+
+template <class Reply, class Request>
+std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Request request,
+                                                  Progress progress, Done<Reply> done) {
+  const auto call = running_.begin();
+  start(options, JobRequest(std::move(request)), call, std::move(progress),
+        as_job_done<Reply>(call, std::move(done)));
+  return call;
+}
+
+void InferenceCalls::start(const CallOptions& options, JobRequest job,
+                           const std::shared_ptr<CallState>& call, Progress progress,
+                           JobDone job_done) {
   if (const Status status = check_text(job); !status.ok()) {
-    courier_.post([job_done = std::move(job_done), status] { job_done(status); });
-    return call;
+    return courier_.post([job_done = std::move(job_done), status] { job_done(status); });
   }
   const SharedMemory* shared = connection_.shared_memory();
   const bool fetch = !shared && !keeps(job) && reply_bytes_bound(job) > kInlineBytes;
@@ -86,7 +103,6 @@ std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Re
   } else {
     launch(options, job, call, std::move(progress), taking_regions(std::move(job_done)));
   }
-  return call;
 }
 
 InferenceCalls::JobDone InferenceCalls::taking_regions(JobDone done) {
@@ -230,7 +246,17 @@ std::shared_ptr<CallHandle> InferenceCalls::vae_decode(const CallOptions& option
 std::shared_ptr<CallHandle> InferenceCalls::denoise(const CallOptions& options,
                                                     DenoiseRequest request,
                                                     Done<DenoiseReply> done) {
-  return start<DenoiseReply>(options, std::move(request), {}, std::move(done));
+  if (!connection_.shared_memory() || !StepPool::takes(request)) {
+    return start<DenoiseReply>(options, std::move(request), {}, std::move(done));
+  }
+  const auto call = running_.begin();
+  step_courier_.post([this, options, call, request = std::move(request),
+                      done = as_job_done<DenoiseReply>(call, std::move(done))]() mutable {
+    std::optional<Result<DenoiseReply>> reply = steps_.evaluate(options, request, *call);
+    if (!reply) return start(options, std::move(request), call, {}, std::move(done));
+    done(reply->ok() ? Result<JobReply>(JobReply(std::move(*reply).value())) : reply->status());
+  });
+  return call;
 }
 
 std::shared_ptr<CallHandle> InferenceCalls::sample(const CallOptions& options,

@@ -116,4 +116,13 @@ Result<BytesPtr> LocalPlane::take(const std::string& region_id) {
   return map_received(std::move(fd));
 }
 
+Result<UniqueFd> LocalPlane::open_steps(const std::string& workflow,
+                                        const std::vector<std::string>& lora_files) {
+  v1::LocalRequest request;
+  request.mutable_open_steps()->set_workflow_id(workflow);
+  request.mutable_open_steps()->mutable_lora_files()->Add(lora_files.begin(), lora_files.end());
+  LUNA_ASSIGN_OR_RETURN(Answer answer, ask(request, nullptr, Deadline::after(kPatience)));
+  return only(answer.descriptors);
+}
+
 }  // namespace luna::client

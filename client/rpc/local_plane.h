@@ -28,6 +28,9 @@ class LocalPlane {
   Status release(const std::vector<std::string>& region_ids);
   /// A result's memory, all that lies behind its descriptor.
   Result<BytesPtr> take(const std::string& region_id);
+  /// A connected socket to a worker, for StepSocket.
+  Result<UniqueFd> open_steps(const std::string& workflow,
+                              const std::vector<std::string>& lora_files);
 
  private:
   struct Answer {

@@ -50,6 +50,7 @@ class SharedMemory {
   void forget(const Sealed& sealed);
 
   RegionArena& arena() { return arena_; }
+  LocalPlane& plane() { return *plane_; }
 
  private:
   Result<SharedRegion> place_of(const BytesPtr& bytes, Lent& lent);

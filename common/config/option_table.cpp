@@ -122,6 +122,7 @@ const std::vector<Option<Config::Limits>>& limits_options() {
        .max = 365 * kDay},
       {.name = "max_reruns", .field = &S::max_reruns, .max = 100},
       {.name = "pinned_files", .field = &S::pinned_files, .max = 65536},
+      {.name = "step_sockets_per_session", .field = &S::step_sockets_per_session, .max = 256},
       {.name = "adapter_bytes", .field = &S::adapter_bytes, .max = kTebi},
       {.name = "uploads_bytes", .field = &S::uploads_bytes, .max = kTebi},
   };

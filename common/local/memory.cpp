@@ -140,6 +140,23 @@ Result<BytesPtr> map_received(UniqueFd fd) {
   return BytesPtr(std::make_shared<MappedBytes>(std::move(fd), std::move(mapping)));
 }
 
+Result<SharedMapping> map_shared(UniqueFd fd) {
+  LUNA_ASSIGN_OR_RETURN(const std::uint64_t size, received_size(fd.get()));
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  const int access = ::fcntl(fd.get(), F_GETFL);
+  SharedMapping shared;
+  shared.constant = (seals & F_SEAL_WRITE) != 0;
+  const bool read_only = shared.constant || (seals & F_SEAL_FUTURE_WRITE) != 0 ||
+                         (access >= 0 && (access & O_ACCMODE) == O_RDONLY);
+  LUNA_ASSIGN_OR_RETURN(
+      Mapping mapping,
+      map_descriptor(fd.get(), size, read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+                     read_only_flags(seals)));
+  if (!read_only) shared.writable = mapping.bytes();
+  shared.bytes = std::make_shared<MappedBytes>(std::move(fd), std::move(mapping));
+  return shared;
+}
+
 Result<BytesPtr> slice_of(BytesPtr whole, std::uint64_t offset, std::uint64_t size) {
   const std::size_t available = whole->view().size();
   if (offset > available || size > available - offset) {

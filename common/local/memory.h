@@ -72,6 +72,16 @@ Result<std::uint64_t> received_size(int fd);
 /// while it is read.
 Result<BytesPtr> map_received(UniqueFd fd);
 
+/// Another process's memory, mapped so that both may write where that is allowed.
+struct SharedMapping {
+  BytesPtr bytes;
+  std::span<std::byte> writable;  ///< all of it, or nothing when it may only be read
+  bool constant = false;          ///< sealed: nobody can change it any more
+};
+/// As map_received(), and writable where the sender left it so. What the other side does meanwhile
+/// shows at once: nothing that was read there may be relied on a second time.
+Result<SharedMapping> map_shared(UniqueFd fd);
+
 /// `size` bytes of `whole` from `offset` on; shares its owner and its descriptor. INVALID_ARGUMENT
 /// when out of range.
 Result<BytesPtr> slice_of(BytesPtr whole, std::uint64_t offset, std::uint64_t size);

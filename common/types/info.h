@@ -93,8 +93,10 @@ struct StatusInfo {
   std::uint64_t resident_tensors = 0, resident_bytes = 0;
   std::uint64_t regions = 0, region_bytes = 0;         ///< shared memory of all sessions
   std::uint64_t host_copies = 0, host_copy_bytes = 0;  ///< of weights, shared by all workers
-  std::uint64_t host_copy_hits = 0;   ///< components that a worker took from there, no file read
-  std::uint64_t component_reads = 0;  ///< components that a worker read from a file
+  std::uint64_t host_copy_hits = 0;    ///< components that a worker took from there, no file read
+  std::uint64_t component_reads = 0;   ///< components that a worker read from a file
+  std::uint32_t step_sockets = 0;      ///< open ones
+  std::uint64_t step_evaluations = 0;  ///< answered over step sockets, open or not
   std::vector<std::string> pinned_files;  ///< their components are never evicted, wherever loaded
   std::vector<EventInfo> events;
 };

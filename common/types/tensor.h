@@ -27,13 +27,6 @@ struct TensorSpec {
   bool operator==(const TensorSpec&) const = default;
 };
 
-/// An entry of a model file's header.
-struct NamedTensor {
-  std::string name;
-  TensorSpec spec;
-  bool operator==(const NamedTensor&) const = default;
-};
-
 /// A tensor that stays on the server; owned by a session within its workflow. The id is opaque.
 struct ResidentTensor {
   std::string id;

@@ -204,6 +204,8 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   out->mutable_host_copies()->set_bytes(status.host_copy_bytes);
   out->mutable_host_copies()->set_hits(status.host_copy_hits);
   out->mutable_host_copies()->set_reads(status.component_reads);
+  out->mutable_steps()->set_open_sockets(status.step_sockets);
+  out->mutable_steps()->set_evaluations(status.step_evaluations);
   for (const EventInfo& event : status.events) {
     v1::Event* message = out->add_events();
     message->set_time(event.unix_time);
@@ -245,6 +247,8 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
   status.host_copy_bytes = message.host_copies().bytes();
   status.host_copy_hits = message.host_copies().hits();
   status.component_reads = message.host_copies().reads();
+  status.step_sockets = message.steps().open_sockets();
+  status.step_evaluations = message.steps().evaluations();
   for (v1::Event& event : *message.mutable_events()) {
     status.events.push_back({event.time(), std::move(*event.mutable_text())});
   }

@@ -74,7 +74,8 @@ void FrontDaemon::start_local_socket() {
   if (limits.regions_per_session == 0 || limits.region_bytes_per_session == 0) return;
   auto started =
       LocalServer::start(core_, {.path = LocalServer::path_beside(config_->server.unix_socket),
-                                 .max_sessions = limits.sessions});
+                                 .max_sessions = limits.sessions,
+                                 .steps = &steps_});
   if (started.ok()) {
     local_ = *std::move(started);
   } else {

@@ -11,6 +11,7 @@
 #include "daemon/front/api/server.h"
 #include "daemon/front/core/front_core.h"
 #include "daemon/front/exit_code.h"
+#include "daemon/front/local/core_steps.h"
 #include "daemon/front/local/local_server.h"
 #include "daemon/front/metrics/metrics_server.h"
 #include "daemon/front/supervisor/supervisor.h"
@@ -48,6 +49,7 @@ class FrontDaemon {
   boost::asio::io_context io_{1};
   FrontCore core_;
   std::unique_ptr<Supervisor> supervisor_;
+  CoreSteps steps_{core_};
   std::unique_ptr<LocalServer> local_;  ///< null where it could not listen
   std::unique_ptr<ApiServer> api_;
   std::unique_ptr<MetricsServer> metrics_;  ///< null when [metrics] listen is ""

@@ -11,6 +11,7 @@
 #include "daemon/front/core/plane_desk.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
+#include "daemon/front/core/step_opening.h"
 
 namespace luna::front {
 namespace {
@@ -89,8 +90,8 @@ PlaneDesk& FrontCore::planes() { return impl_->planes; }
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id), std::move(requested),
-                           ttl_seconds, preload, std::move(done));
+  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id),
+                           std::move(requested), ttl_seconds, preload, std::move(done));
 }
 
 Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
@@ -102,7 +103,9 @@ Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
 Status FrontCore::release_workflow(const std::string& id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  return impl_->state->workflows.release(id);
+  LUNA_RETURN_IF_ERROR(impl_->state->workflows.release(id));
+  impl_->state->steps.end_of_workflow(id);
+  return {};
 }
 
 std::vector<WorkflowInfo> FrontCore::list_workflows() const {
@@ -117,6 +120,13 @@ JobId FrontCore::submit(const Caller& caller, JobRequest request, JobEvents even
 }
 
 void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
+
+// --- step sockets ---
+
+Result<UniqueFd> FrontCore::open_steps(const Caller& caller,
+                                       const std::vector<std::string>& lora_files) {
+  return front::open_steps(*impl_->state, *impl_->flow, caller, lora_files);
+}
 
 // --- models ---
 
@@ -175,6 +185,7 @@ void FrontCore::close_session(const std::string& session_id) {
   if (!impl_->state->sessions.close(session_id)) return;
   impl_->planes.end(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
+  impl_->state->steps.end_of_session(session_id);
 }
 
 Result<TensorRef> FrontCore::put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes) {
@@ -250,10 +261,24 @@ void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string devic
 void FrontCore::worker_report(WorkerId id, WorkerReport report) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
+  FrontState& state = *impl_->state;
+  const std::vector<std::string> used = state.steps.count(report.step_evaluations);
+  for (const std::string& workflow : used)
+    (void)state.workflows.renew(workflow, state.clock());  // it may have been released meanwhile
+  if (!used.empty()) {
+    state.workers.used(id, state.clock());
+    state.touch();
+  }
   if (impl_->state->workers.report(id, std::move(report), impl_->state->clock())) {
     impl_->flow->requeue_orphans(id, after);
     impl_->flow->dispatch(after);
   }
+}
+
+void FrontCore::worker_steps_ended(WorkerId id, StepsId steps, std::uint64_t evaluations) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->steps.ended(steps, evaluations);
+  impl_->state->workers.used(id, impl_->state->clock());
 }
 
 bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
@@ -261,6 +286,7 @@ bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
     Deferred after;
     std::lock_guard lock(impl_->state->mutex);
     let_read(impl_->state->seekers.gone(id), after);
+    impl_->state->steps.worker_gone(id);
   }
   return impl_->flow->worker_gone(id, end);
 }
@@ -339,6 +365,8 @@ StatusInfo FrontCore::status() const {
   info.host_copy_bytes = state.host_shelf.bytes();
   info.host_copy_hits = state.host_shelf.hits();
   info.component_reads = state.component_reads;
+  info.step_sockets = state.steps.open_sockets();
+  info.step_evaluations = state.steps.evaluations();
   info.pinned_files = state.pins.list();
   info.events = state.events.events();
   return info;
@@ -349,6 +377,7 @@ void FrontCore::drain(std::function<void()> idle) {
   std::lock_guard lock(impl_->state->mutex);
   if (!std::exchange(impl_->state->draining, true)) {
     impl_->state->events.add("draining: no new calls are taken");
+    impl_->state->steps.end_all();
   }
   if (idle) impl_->state->when_idle.push_back(std::move(idle));
   impl_->flow->notice_idle(after);
@@ -362,6 +391,7 @@ void FrontCore::tick() {
   FrontState& state = *impl_->state;
   for (const std::string& id : state.workflows.expire(state.clock())) {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
+    state.steps.end_of_workflow(id);
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);

@@ -21,6 +21,7 @@
 #include "daemon/front/core/region_table.h"
 #include "daemon/front/core/session_planes.h"
 #include "daemon/front/core/session_table.h"
+#include "daemon/front/core/step_table.h"
 #include "daemon/front/core/upload_store.h"
 #include "daemon/front/core/weight_seekers.h"
 #include "daemon/front/core/worker_table.h"
@@ -43,6 +44,7 @@ struct FrontState {
                   config->limits.resident_bytes_per_workflow}),
         regions(config->limits.regions_per_session, config->limits.region_bytes_per_session),
         planes(host_id()),
+        steps(config->limits.step_sockets_per_session),
         jobs(config->limits),
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
@@ -63,6 +65,7 @@ struct FrontState {
   SessionTable sessions;
   RegionTable regions;
   SessionPlanes planes;
+  StepTable steps;
   WorkerTable workers;
   JobTable jobs;
   PoisonTable poison;

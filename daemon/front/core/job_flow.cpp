@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/request_validation.h"
 
 namespace luna::front {

@@ -6,8 +6,8 @@
 
 #include "common/local/memory.h"
 #include "common/log/log.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/front_state.h"
-#include "daemon/front/core/request_tensors.h"
 
 namespace luna::front {
 namespace {

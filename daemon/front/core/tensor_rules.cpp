@@ -87,6 +87,15 @@ Status TensorRules::context(const TensorRef& tensor, const std::string& name) co
   return shape(tensor, name, fits, "a floating [1, tokens, width]");
 }
 
+Status TensorRules::concat(const TensorRef& tensor, const std::string& name,
+                           const TensorSpec& latent) const {
+  const auto& s = tensor.spec.shape;
+  const std::int64_t height = latent.shape.at(1), width = latent.shape.at(2);
+  const bool fits = is_floating(tensor.spec.dtype) && s.size() == 4 && s[0] == 1 &&
+                    extent(s[1], kMaxChannels) && s[2] == height && s[3] == width;
+  return shape(tensor, name, fits, fmt::format("a floating [1, c, {}, {}]", height, width));
+}
+
 Status TensorRules::row(const TensorRef& tensor, const std::string& name, bool floating) const {
   const auto& s = tensor.spec.shape;
   const bool fits = (!floating || is_floating(tensor.spec.dtype)) && s.size() == 2 && s[0] == 1 &&

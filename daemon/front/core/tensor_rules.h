@@ -27,6 +27,8 @@ class TensorRules {
   Status mask(const TensorRef& tensor, const std::string& name, std::int64_t max_count) const;
   /// [1, tokens, width] floating.
   Status context(const TensorRef& tensor, const std::string& name) const;
+  /// [1, c, h, w] floating, h and w those of a latent [C, h, w].
+  Status concat(const TensorRef& tensor, const std::string& name, const TensorSpec& latent) const;
   /// [1, width].
   Status row(const TensorRef& tensor, const std::string& name, bool floating) const;
 

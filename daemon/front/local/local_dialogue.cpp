@@ -202,13 +202,15 @@ void LocalDialogue::open_steps(const v1::OpenSteps& request, const Reply& reply)
         failure(error(StatusCode::kUnimplemented,
                       "open_steps is not served by this version; call Primitives.Denoise")));
   }
-  steps_->open_steps(session_, request.workflow_id(), [reply](Result<UniqueFd> socket) {
-    if (!socket.ok()) return reply(failure(socket.status()));
-    Answer answer;
-    answer.response.mutable_steps_opened();
-    answer.attachments.push_back(descriptor_alone(*std::move(socket)));
-    reply(std::move(answer));
-  });
+  steps_->open_steps(session_, request.workflow_id(),
+                     {request.lora_files().begin(), request.lora_files().end()},
+                     [reply](Result<UniqueFd> socket) {
+                       if (!socket.ok()) return reply(failure(socket.status()));
+                       Answer answer;
+                       answer.response.mutable_steps_opened();
+                       answer.attachments.push_back(descriptor_alone(*std::move(socket)));
+                       reply(std::move(answer));
+                     });
 }
 
 }  // namespace luna::front

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <string>
+#include <vector>
 
 #include "common/base/status.h"
 #include "common/base/unique_fd.h"
@@ -14,9 +15,9 @@ class StepsOpener {
   virtual ~StepsOpener() = default;
   using Done = std::function<void(Result<UniqueFd>)>;
   /// `done` comes once, from any thread, with the client's end of a connected socket. The workflow
-  /// is named by the client and is checked here.
+  /// and the files of LoRAs are named by the client and are checked here.
   virtual void open_steps(const std::string& session_id, const std::string& workflow_id,
-                          Done done) = 0;
+                          const std::vector<std::string>& lora_files, Done done) = 0;
 };
 
 }  // namespace luna::front

@@ -29,6 +29,10 @@ void add_daemon(const StatusInfo& status, MetricPage& page) {
   page.sample(status.sessions);
   page.gauge("luna_workflows", "Registered workflows.");
   page.sample(number(status.workflows.size()));
+  page.gauge("luna_step_sockets", "Open sockets from clients straight to workers.");
+  page.sample(status.step_sockets);
+  page.counter("luna_step_evaluations_total", "Evaluations answered over them.");
+  page.sample(number(status.step_evaluations));
   page.gauge("luna_resident_tensors", "Tensors that sessions keep on the server.");
   page.sample(number(status.resident_tensors));
   page.gauge("luna_resident_tensor_bytes", "Their bytes.");

@@ -3,6 +3,7 @@
 #include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
+#include "common/types/steps.h"
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/protocol/archive.h"
 
@@ -220,6 +221,7 @@ void fields(Archive& archive, T& reply) {
   archive.field("denoised", reply.denoised);
   archive.field("loras", reply.loras);
   archive.field("warnings", reply.warnings);
+  archive.field("seconds_on_device", reply.seconds_on_device);
 }
 
 template <class Archive, Described<Token> T>
@@ -346,6 +348,15 @@ void fields(Archive& archive, T& job) {
   archive.field("request", job.request);
 }
 
+template <class Archive, Described<StepsOpening> T>
+void fields(Archive& archive, T& opening) {
+  archive.field("id", opening.id);
+  archive.field("workflow", opening.workflow);
+  archive.field("models", opening.models);
+  archive.field("lora_files", opening.lora_files);
+  archive.field("rows_per_call", opening.rows_per_call);
+}
+
 template <class Archive, Described<ForwardCounters> T>
 void fields(Archive& archive, T& counters) {
   archive.field("forwards", counters.forwards);
@@ -370,6 +381,7 @@ void fields(Archive& archive, T& report) {
   archive.field("peak_resident_bytes", report.peak_resident_bytes);
   archive.field("memory", report.memory);
   archive.field("files_read", report.files_read);
+  archive.field("step_evaluations", report.step_evaluations);
 }
 
 template <class Archive, Described<WorkerSettings> T>

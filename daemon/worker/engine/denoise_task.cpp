@@ -1,10 +1,12 @@
 #include "daemon/worker/engine/denoise_task.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "daemon/worker/engine/row_extras.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -45,10 +47,6 @@ Status DenoiseTask::start() {
 Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   const DenoiseRow& row = request_.rows[index];
   const std::string what = fmt::format("rows[{}]", index);
-  if (!row.extras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
-                 row.extras.begin()->first);
-  }
   if (!std::isfinite(row.sigma) || row.sigma < 0) {
     return error(StatusCode::kInvalidArgument,
                  "{}.sigma: expected a finite number of 0 or more, found {}", what, row.sigma);
@@ -62,9 +60,13 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
-  LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
-                        active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
-                                     {x.size(1), x.size(2), false}));
+  const EntryPlace place{x.size(1), x.size(2), false};
+  const auto make = [&]() -> Result<ActiveEntry> {
+    LUNA_ASSIGN_OR_RETURN(auto given, row_extras(row.extras, what + ".extras", *model_, place));
+    return active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_, place,
+                        std::move(given));
+  };
+  LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry, services_.entries.get(row, model_, place, make));
   const std::uint64_t needed =
       model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
                                static_cast<int>(entry.context.size(1)));
@@ -103,6 +105,7 @@ void DenoiseTask::advance() {
 
 Result<JobReply> DenoiseTask::make_reply() {
   DenoiseReply reply{{}, models_.applied, models_.warnings};
+  const BytesMaker& make_bytes = ticket_.make_bytes ? ticket_.make_bytes : services_.make_bytes;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {
@@ -113,8 +116,9 @@ Result<JobReply> DenoiseTask::make_reply() {
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
     const at::Tensor x0 =
         sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
-    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], make_bytes));
     reply.denoised.push_back(std::move(denoised));
+    reply.seconds_on_device = std::max(reply.seconds_on_device, row.result.seconds);
   }
   return JobReply(std::move(reply));
 }

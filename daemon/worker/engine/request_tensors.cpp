@@ -75,7 +75,7 @@ Result<at::Tensor> mask_row(const TensorRef& tensor, std::string_view what, at::
 
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
-                                 const EntryPlace& place) {
+                                 const EntryPlace& place, std::map<std::string, at::Tensor> given) {
   LUNA_RETURN_IF_ERROR(check_served(entry, what));
   const auto& shape = entry.cross_attn.spec.shape;
   const int width = model.traits().context_width;
@@ -95,12 +95,13 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
   LUNA_ASSIGN_OR_RETURN(active.context, torch_call(what, [&] {
                           return floats.to(model.device(), model.compute_type());
                         }));
-  if (model.traits().vector != VectorConditioning::kNone) {
+  active.extras = std::move(given);
+  if (model.traits().vector != VectorConditioning::kNone && !active.extras.contains("y")) {
     LUNA_ASSIGN_OR_RETURN(active.extras["y"],
                           vector_conditioning(entry, what, model.traits(), place));
     active.extras["y"] = active.extras["y"].to(model.device());
   }
-  if (model.traits().inpaints()) {
+  if (model.traits().inpaints() && !active.extras.contains("c_concat")) {
     LUNA_ASSIGN_OR_RETURN(const at::Tensor concat,
                           concat_conditioning(entry, what, model.traits(), place));
     LUNA_ASSIGN_OR_RETURN(active.extras["c_concat"], torch_call(what, [&] {

@@ -156,6 +156,22 @@ TEST(RequestValidation, DenoiseChecksItsRows) {
   EXPECT_THAT(refusal(request), HasSubstr("rows[0].sigma"));
 }
 
+TEST(RequestValidation, WhatAClientMadeForOneEvaluationHasTheShapeOfItsRow) {
+  DenoiseRequest request;
+  request.rows.resize(1);
+  request.rows[0].x = tensor({4, 8, 6});
+  request.rows[0].conditioning.cross_attn = tensor({1, 77, 768});
+  request.rows[0].extras = {{"y", tensor({1, 2816})}, {"c_concat", tensor({1, 5, 8, 6})}};
+  EXPECT_TRUE(validate_request(request, {}).ok());
+  request.rows[0].extras["c_concat"] = tensor({1, 5, 6, 8});
+  EXPECT_THAT(refusal(request), AllOf(HasSubstr("rows[0].extras.c_concat"),
+                                      HasSubstr("[1, c, 8, 6]"), HasSubstr("f32[1,5,6,8]")));
+  request.rows[0].extras = {{"y", tensor({2, 2816})}};
+  EXPECT_THAT(refusal(request), AllOf(HasSubstr("rows[0].extras.y"), HasSubstr("[1, width]")));
+  request.rows[0].extras = {{"y", tensor({1, 2816}, DType::kI64)}};
+  EXPECT_THAT(refusal(request), HasSubstr("floating"));
+}
+
 std::vector<ComponentInfo> sdxl_with(std::vector<Slot> slots) {
   std::vector<ComponentInfo> components = {{Slot::kUNet, "sdxl", "", 1, 1, ""}};
   for (const Slot slot : slots) components.push_back({slot, "other", "", 1, 1, ""});
