@@ -1,7 +1,7 @@
 """Makes the protocol's classes (luna_client/v1) from proto/luna/v1 when the package is built.
 
-What one protoc makes works with the protobuf runtime of its own release and later ones: the requirement follows from the
-protoc of grpcio-tools.
+What one protoc makes works with the protobuf runtime of its own release and later ones: the
+requirement follows from the protoc of grpcio-tools.
 """
 
 import pathlib
@@ -15,7 +15,10 @@ from setuptools.command.sdist import sdist
 
 HERE = pathlib.Path(__file__).resolve().parent
 #: In the repository above, in a source distribution beside.
-PROTO = next((folder for folder in (HERE / "proto", HERE.parents[1] / "proto") if folder.is_dir()), HERE / "proto")
+PROTO = next(
+    (folder for folder in (HERE / "proto", HERE.parents[1] / "proto") if folder.is_dir()),
+    HERE / "proto",
+)
 
 
 def make_protocol(target: pathlib.Path) -> None:
@@ -30,7 +33,9 @@ def make_protocol(target: pathlib.Path) -> None:
         raise SystemExit(f"{PROTO}/luna/v1 holds no .proto file")
     scratch = target / "protocol.tmp"
     scratch.mkdir(parents=True, exist_ok=True)
-    if protoc.main(["protoc", f"-I{PROTO}", f"--python_out={scratch}", f"--pyi_out={scratch}", *files]):
+    if protoc.main(
+        ["protoc", f"-I{PROTO}", f"--python_out={scratch}", f"--pyi_out={scratch}", *files]
+    ):
         raise SystemExit("protoc failed")
     for made in (scratch / "luna" / "v1").iterdir():
         text = re.sub(r"\bfrom luna\.v1 import", "from luna_client.v1 import", made.read_text())
@@ -56,7 +61,8 @@ class SourceWithProtocol(sdist):
 
 
 def protobuf_range() -> str:
-    """The runtimes that take what this protoc makes: of its own release and later, up to the next major one."""
+    """The runtimes that take what this protoc makes: of its own release and later, up to the
+    next major one."""
     with tempfile.TemporaryDirectory() as scratch:
         make_protocol(pathlib.Path(scratch))
         made = (pathlib.Path(scratch) / "luna_client" / "v1" / "tensor_pb2.py").read_text()

@@ -24,20 +24,24 @@ def runtime_folder() -> Path:
 
 
 def user_sockets() -> list[Path]:
-    """Sockets at which this user's daemon may listen, likeliest first; the last is a private daemon's."""
+    """Sockets at which this user's daemon may listen, likeliest first; the last is a private
+    daemon's."""
     folders = list(dict.fromkeys((runtime_folder(), _tmp_folder())))
     return [folder / "lunad.sock" for folder in folders] + [runtime_folder() / "private.sock"]
 
 
 def check_address(address: str) -> None:
-    """Raises InvalidRequest unless it is "unix:/path" (absolute, short enough for a socket) or "host:port"."""
+    """Raises InvalidRequest unless it is "unix:/path" (absolute, short enough for a socket) or
+    "host:port"."""
     if address.startswith(_UNIX):
-        path = address[len(_UNIX):]
+        path = address[len(_UNIX) :]
         if not path.startswith("/"):
             raise InvalidRequest(f"address '{address}': expected an absolute path behind 'unix:'")
         if len(os.fsencode(path)) > _MAX_SOCKET_PATH:
-            raise InvalidRequest(f"address '{address}': a socket's path has at most {_MAX_SOCKET_PATH} bytes, this one "
-                                 f"{len(os.fsencode(path))}")
+            raise InvalidRequest(
+                f"address '{address}': a socket's path has at most {_MAX_SOCKET_PATH} bytes, "
+                f"this one {len(os.fsencode(path))}"
+            )
         return
     host, _, port = address.rpartition(":")
     if host and re.fullmatch("[0-9]{1,5}", port) and 0 < int(port) < 65536:
@@ -57,8 +61,8 @@ def socket_answers(path: Path) -> bool:
 
 
 def find_daemon(address: str | None = None) -> str:
-    """The address to connect to: `address`, else $LUNA_ADDRESS, else this user's daemon. Unavailable when nothing
-    listens there; no daemon is started."""
+    """The address to connect to: `address`, else $LUNA_ADDRESS, else this user's daemon.
+    Unavailable when nothing listens there; no daemon is started."""
     chosen = address or os.environ.get("LUNA_ADDRESS", "")
     if chosen:
         check_address(chosen)
@@ -66,5 +70,7 @@ def find_daemon(address: str | None = None) -> str:
     for path in user_sockets():
         if socket_answers(path):
             return f"{_UNIX}{path}"
-    raise Unavailable(f"no daemon listens at {user_sockets()[0]}: start lunad, or give its address "
-                      "(connect(\"unix:/path\"), or the variable LUNA_ADDRESS)")
+    raise Unavailable(
+        f"no daemon listens at {user_sockets()[0]}: start lunad, or give its address "
+        '(connect("unix:/path"), or the variable LUNA_ADDRESS)'
+    )

@@ -1,7 +1,7 @@
 """The asyncio client: the same calls as coroutines.
 
-    async with await luna_client.aio.connect() as luna:
-        status = await luna.status()
+async with await luna_client.aio.connect() as luna:
+    status = await luna.status()
 """
 
 from __future__ import annotations
@@ -15,9 +15,16 @@ from luna_client.planes.report import PlaneReport
 from luna_client.runtime.event_loop import LoopRuntime
 
 
-async def connect(address: str | None = None, *, client_name: str = "luna_client", plane: PlaneChoice = "auto",
-                  tensors: TensorKind = "numpy", priority: Priority = "normal", timeout: float = 5.0,
-                  restart_wait: float = 10.0) -> AsyncLuna:
+async def connect(
+    address: str | None = None,
+    *,
+    client_name: str = "luna_client",
+    plane: PlaneChoice = "auto",
+    tensors: TensorKind = "numpy",
+    priority: Priority = "normal",
+    timeout: float = 5.0,
+    restart_wait: float = 30.0,
+) -> AsyncLuna:
     """As luna_client.connect(). The client belongs to the running event loop."""
     settings = Settings(address, client_name, plane, tensors, priority, timeout, restart_wait)
     link = Link(settings, LoopRuntime())
@@ -50,8 +57,12 @@ class AsyncLuna(Calls):
     async def __aenter__(self) -> AsyncLuna:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.close()
 
     def __repr__(self) -> str:

@@ -1,5 +1,5 @@
-"""Every call is written once, as a coroutine over a Runtime. Over the blocking one it never suspends, so running it to
-its end is a plain function call in the caller's thread."""
+"""Every call is written once, as a coroutine over a Runtime. Over the blocking one it never
+suspends, so running it to its end is a plain function call in the caller's thread."""
 
 from __future__ import annotations
 
@@ -31,12 +31,15 @@ def run(call: Coroutine[Any, Any, Result]) -> Result:
     raise RuntimeError("a blocking call waited for an event loop")
 
 
-def blocking(method: Callable[Concatenate[Asynchronous, Parameters], Coroutine[Any, Any, Result]],
-             ) -> Callable[Concatenate[Wraps[Asynchronous], Parameters], Result]:
+def blocking(
+    method: Callable[Concatenate[Asynchronous, Parameters], Coroutine[Any, Any, Result]],
+) -> Callable[Concatenate[Wraps[Asynchronous], Parameters], Result]:
     """The blocking form of a coroutine method, with its signature and documentation."""
 
     @functools.wraps(method)
-    def call(self: Wraps[Asynchronous], /, *args: Parameters.args, **keywords: Parameters.kwargs) -> Result:
+    def call(
+        self: Wraps[Asynchronous], /, *args: Parameters.args, **keywords: Parameters.kwargs
+    ) -> Result:
         return run(method(self._calls, *args, **keywords))
 
     return call

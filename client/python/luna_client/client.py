@@ -19,19 +19,27 @@ from luna_client.runtime.threads import ThreadRuntime
 from luna_client.tensors import Tensor
 
 if TYPE_CHECKING:
-    from luna_client.v1 import status_pb2
+    pass
 
 
-def connect(address: str | None = None, *, client_name: str = "luna_client", plane: PlaneChoice = "auto",
-            tensors: TensorKind = "numpy", priority: Priority = "normal", timeout: float = 5.0,
-            restart_wait: float = 10.0) -> Luna:
+def connect(
+    address: str | None = None,
+    *,
+    client_name: str = "luna_client",
+    plane: PlaneChoice = "auto",
+    tensors: TensorKind = "numpy",
+    priority: Priority = "normal",
+    timeout: float = 5.0,
+    restart_wait: float = 30.0,
+) -> Luna:
     """Connects to a daemon that runs.
 
-    address: "unix:/path" or "host:port"; None: $LUNA_ADDRESS, else this user's daemon. client_name: for status and log
-    ("comfyui 0.29 (8188)"). plane: how tensors travel; "auto" takes the best that both ends have, "shm" and "cuda" raise
-    FailedPrecondition where that one is not to be had. tensors: what calls without a tensor of their own give back.
-    priority: of calls that name none. timeout: seconds for connecting. restart_wait: seconds for which a call that finds
-    its daemon gone waits for another; 0: it raises Unavailable at once.
+    address: "unix:/path" or "host:port"; None: $LUNA_ADDRESS, else this user's daemon. client_name:
+    for status and log ("comfyui 0.29 (8188)"). plane: how tensors travel; "auto" takes the best
+    that both ends have, "shm" and "cuda" raise FailedPrecondition where that one is not to be had.
+    tensors: what calls without a tensor of their own give back. priority: of calls that name none.
+    timeout: seconds for connecting. restart_wait: seconds for which a call that finds its daemon
+    gone waits for another; 0: it raises Unavailable at once.
 
     Unavailable says what was tried and what to do."""
     settings = Settings(address, client_name, plane, tensors, priority, timeout, restart_wait)
@@ -67,9 +75,10 @@ class BlockingLoras:
 
 
 class Luna:
-    """A session with a daemon. Thread-safe; any number of calls at once. Its end (close(), a with-block, the process)
-    frees what it owned on the server. After a restart of the daemon the next call connects again by itself and registers
-    this client's workflows again; resident tensors are gone then (SessionLost). Not usable after a fork."""
+    """A session with a daemon. Thread-safe; any number of calls at once. Its end (close(), a
+    with-block, the process) frees what it owned on the server. After a restart of the daemon the
+    next call connects again by itself and registers this client's workflows again; resident
+    tensors are gone then (SessionLost). Not usable after a fork."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -100,18 +109,39 @@ class Luna:
     ping = blocking(Calls.ping)
     ensure = blocking(Calls.ensure)
 
-    def get_model_proxies(self, workflow_id: str | None = None, model_type: str | None = None,
-                          models: Models | None = None, *, precision: Mapping[str, Precision] | None = None,
-                          ttl: int = 0, preload: bool = False, timeout: float | None = None) -> Proxies:
-        """As register_workflow(), for the three of them. Without models: of a workflow that is registered already."""
-        model, clip, vae = run(self._calls.get_model_proxies(workflow_id, model_type, models, precision=precision,
-                                                             ttl=ttl, preload=preload, timeout=timeout))
+    def get_model_proxies(
+        self,
+        workflow_id: str | None = None,
+        model_type: str | None = None,
+        models: Models | None = None,
+        *,
+        precision: Mapping[str, Precision] | None = None,
+        ttl: int = 0,
+        preload: bool = False,
+        timeout: float | None = None,
+    ) -> Proxies:
+        """As register_workflow(), for the three of them. Without models: of a workflow that is
+        registered already."""
+        model, clip, vae = run(
+            self._calls.get_model_proxies(
+                workflow_id,
+                model_type,
+                models,
+                precision=precision,
+                ttl=ttl,
+                preload=preload,
+                timeout=timeout,
+            )
+        )
         return Proxies(ModelProxy(model), ClipProxy(clip), VaeProxy(vae))
 
-    def empty(self, shape: Sequence[int], dtype: str = "f32", *, tensors: TensorKind | None = None) -> Tensor:
-        """An array (undefined values) in memory that the daemon has mapped, where the session has the plane "shm": to
-        pass it, or a contiguous part of it, to a call costs no copy. Else an ordinary one. dtype: "f32", "u8", "bf16"
-        (torch only) ... Do not write to it while a call that was given it runs."""
+    def empty(
+        self, shape: Sequence[int], dtype: str = "f32", *, tensors: TensorKind | None = None
+    ) -> Tensor:
+        """An array (undefined values) in memory that the daemon has mapped, where the session
+        has the plane "shm": to pass it, or a contiguous part of it, to a call costs no copy.
+        Else an ordinary one. dtype: "f32", "u8", "bf16" (torch only) ... Do not write to it
+        while a call that was given it runs."""
         return run(self._calls.empty(shape, dtype, tensors=tensors))
 
     @property
@@ -136,7 +166,12 @@ class Luna:
     def __enter__(self) -> Luna:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -54,8 +54,12 @@ class ConditioningEntry:
 class Conditioning(Sequence[ConditioningEntry]):
     """A list of entries, as text encoding makes it."""
 
-    def __init__(self, entries: Sequence[ConditioningEntry], warnings: Sequence[str] = (),
-                 planes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        entries: Sequence[ConditioningEntry],
+        warnings: Sequence[str] = (),
+        planes: Sequence[str] = (),
+    ) -> None:
         self.entries = list(entries)
         #: Textual inversions that were not found.
         self.warnings = list(warnings)
@@ -82,7 +86,15 @@ class Conditioning(Sequence[ConditioningEntry]):
 #: Typed entries, or ComfyUI's list. One entry alone counts as a list of one.
 ConditioningLike: TypeAlias = Conditioning | ConditioningEntry | Sequence[Any]
 
-_NUMBERS = ("width", "height", "crop_w", "crop_h", "target_width", "target_height", "aesthetic_score")
+_NUMBERS = (
+    "width",
+    "height",
+    "crop_w",
+    "crop_h",
+    "target_width",
+    "target_height",
+    "aesthetic_score",
+)
 _EXTRAS = ("concat_latent_image", "concat_mask")
 #: Of ComfyUI's own bookkeeping: says nothing about the picture when it is None or empty.
 _HARMLESS = ("clip_start_percent", "clip_end_percent", "hooks", "control", "gligen", "model_conds")
@@ -98,17 +110,21 @@ def _area_of(value: Any) -> Area:
     if fractional:
         parts = parts[1:]
     if len(parts) != 4:
-        raise InvalidRequest(f"conditioning 'area': expected (height, width, y, x), with \"percentage\" before it for "
-                             f"shares, found {value!r}")
+        raise InvalidRequest(
+            f"conditioning 'area': expected (height, width, y, x), with \"percentage\" before it "
+            f"for shares, found {value!r}"
+        )
     height, width, y, x = (float(part) for part in parts)
     return Area(height, width, y, x, fractional)
 
 
 def from_comfy(pair: Sequence[Any]) -> ConditioningEntry:
-    """An entry of ComfyUI's list, [tensor, dict]. InvalidRequest names a key that the server cannot follow (control
-    nets, hooks, gligen): it would give another picture in silence."""
+    """An entry of ComfyUI's list, [tensor, dict]. InvalidRequest names a key that the server
+    cannot follow (control nets, hooks, gligen): it would give another picture in silence."""
     if len(pair) != 2 or not isinstance(pair[1], Mapping):
-        raise InvalidRequest(f"conditioning: expected [tensor, dict], found {type(pair).__name__} of {len(pair)}")
+        raise InvalidRequest(
+            f"conditioning: expected [tensor, dict], found {type(pair).__name__} of {len(pair)}"
+        )
     context, options = pair
     known: dict[str, Any] = {}
     numbers: dict[str, float] = {}
@@ -133,8 +149,10 @@ def from_comfy(pair: Sequence[Any]) -> ConditioningEntry:
         elif key in _EXTRAS:
             extras[key] = value
         else:
-            raise InvalidRequest(f"conditioning key '{key}' is not served by Luna; sample with this entry locally, or "
-                                 "take it out")
+            raise InvalidRequest(
+                f"conditioning key '{key}' is not served by Luna; sample with this entry locally, "
+                "or take it out"
+            )
     return ConditioningEntry(context, numbers=numbers, extras=extras, **known)
 
 
@@ -143,7 +161,15 @@ def to_comfy(entry: ConditioningEntry) -> list[Any]:
     options: dict[str, Any] = {**entry.numbers, **entry.extras}
     if entry.pooled is not None:
         options["pooled_output"] = entry.pooled
-    for key in ("attention_mask", "strength", "mask", "mask_strength", "start_percent", "end_percent", "guidance"):
+    for key in (
+        "attention_mask",
+        "strength",
+        "mask",
+        "mask_strength",
+        "start_percent",
+        "end_percent",
+        "guidance",
+    ):
         if (value := getattr(entry, key)) is not None:
             options[key] = value
     if entry.set_area_to_bounds or entry.mask is not None:
@@ -152,7 +178,9 @@ def to_comfy(entry: ConditioningEntry) -> list[Any]:
         options["default"] = True
     if (area := entry.area) is not None:
         sides = (area.height, area.width, area.y, area.x)
-        options["area"] = ("percentage", *sides) if area.fractional else tuple(int(side) for side in sides)
+        options["area"] = (
+            ("percentage", *sides) if area.fractional else tuple(int(side) for side in sides)
+        )
     return [entry.cross_attn, options]
 
 
@@ -163,6 +191,11 @@ def entries_of(conditioning: ConditioningLike) -> list[ConditioningEntry]:
     if isinstance(conditioning, Conditioning):
         return conditioning.entries
     if _is_tensor(conditioning) or isinstance(conditioning, (str, bytes, Mapping)):
-        raise InvalidRequest(f"conditioning: expected entries or ComfyUI's [[tensor, dict], ...], found "
-                             f"{type(conditioning).__name__}; encode text with clip_encode() first")
-    return [entry if isinstance(entry, ConditioningEntry) else from_comfy(entry) for entry in conditioning]
+        raise InvalidRequest(
+            f"conditioning: expected entries or ComfyUI's [[tensor, dict], ...], found "
+            f"{type(conditioning).__name__}; encode text with clip_encode() first"
+        )
+    return [
+        entry if isinstance(entry, ConditioningEntry) else from_comfy(entry)
+        for entry in conditioning
+    ]

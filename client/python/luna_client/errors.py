@@ -1,13 +1,31 @@
-"""What can go wrong, one class a meaning. Every message says what was expected, what was found, and what to do next."""
+"""What can go wrong, one class a meaning. Every message says what was expected, what was found,
+and what to do next."""
 
 from __future__ import annotations
 
 import re
 
-_NO_SERVER = ("failed to connect", "DNS resolution failed", "empty address list", "connection attempt timed out",
-              "No such file or directory", "Connection refused")
-_BROKEN = ("Socket closed", "Connection reset", "Broken pipe", "GOAWAY", "Endpoint", "Transport closed", "keepalive",
-           "Stream removed", "recvmsg", "Channel closed", "Cancelling all calls")
+_NO_SERVER = (
+    "failed to connect",
+    "DNS resolution failed",
+    "empty address list",
+    "connection attempt timed out",
+    "No such file or directory",
+    "Connection refused",
+)
+_BROKEN = (
+    "Socket closed",
+    "Connection reset",
+    "Broken pipe",
+    "GOAWAY",
+    "Endpoint",
+    "Transport closed",
+    "keepalive",
+    "Stream removed",
+    "recvmsg",
+    "Channel closed",
+    "Cancelling all calls",
+)
 _RETRY_AFTER = re.compile(r"retry in (\d+) ms\b")
 _DRAINING = ("lunad is stopping", "daemon is stopping")
 
@@ -22,6 +40,11 @@ class LunaError(Exception):
         self.message = message
         if code is not None:
             self.code = code
+
+    def add_context(self, what: str) -> None:
+        """ "what: message"."""
+        self.message = f"{what}: {self.message}"
+        self.args = (self.message, *self.args[1:])
 
 
 class InvalidRequest(LunaError, ValueError):
@@ -43,7 +66,8 @@ class AlreadyExists(LunaError):
 
 
 class PermissionDenied(LunaError, PermissionError):
-    """The server does not let this client do it (a path outside the model roots, another user's socket)."""
+    """The server does not let this client do it (a path outside the model roots, another user's
+    socket)."""
 
     code = "PERMISSION_DENIED"
 
@@ -59,7 +83,9 @@ class ResourceExhausted(LunaError):
 
     code = "RESOURCE_EXHAUSTED"
 
-    def __init__(self, message: str, code: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self, message: str, code: str | None = None, retry_after: float | None = None
+    ) -> None:
         super().__init__(message, code)
         self.retry_after = retry_after
 
@@ -77,8 +103,8 @@ class Cancelled(LunaError):
 
 
 class Unavailable(LunaError, ConnectionError):
-    """No daemon, or it went away. The next call connects again by itself. `connection_lost`: not that the daemon said so,
-    but that it could not be reached."""
+    """No daemon, or it went away. The next call connects again by itself. `connection_lost`: not
+    that the daemon said so, but that it could not be reached."""
 
     code = "UNAVAILABLE"
     connection_lost = False
@@ -89,8 +115,8 @@ class DaemonStopping(Unavailable):
 
 
 class SessionLost(Unavailable):
-    """What the call used ended with its session (resident tensors, regions): the daemon or the connection had gone.
-    Make it again."""
+    """What the call used ended with its session (resident tensors, regions): the daemon or the
+    connection had gone. Make it again."""
 
 
 class Unimplemented(LunaError, NotImplementedError):
@@ -112,22 +138,49 @@ class InternalError(LunaError):
 
 
 class ForkedProcess(LunaError, RuntimeError):
-    """The connection was made before a fork, and belongs to the parent: gRPC does not survive one."""
+    """The connection was made before a fork, and belongs to the parent: gRPC does not survive
+    one."""
 
     code = "FAILED_PRECONDITION"
 
 
 _BY_CODE: dict[str, type[LunaError]] = {
-    "CANCELLED": Cancelled, "INVALID_ARGUMENT": InvalidRequest, "OUT_OF_RANGE": InvalidRequest,
-    "DEADLINE_EXCEEDED": DeadlineExceeded, "NOT_FOUND": NotFound, "ALREADY_EXISTS": AlreadyExists,
-    "PERMISSION_DENIED": PermissionDenied, "UNAUTHENTICATED": PermissionDenied,
-    "RESOURCE_EXHAUSTED": ResourceExhausted, "FAILED_PRECONDITION": FailedPrecondition, "ABORTED": Unavailable,
-    "UNIMPLEMENTED": Unimplemented, "UNAVAILABLE": Unavailable, "DATA_LOSS": DataLoss, "INTERNAL": InternalError,
+    "CANCELLED": Cancelled,
+    "INVALID_ARGUMENT": InvalidRequest,
+    "OUT_OF_RANGE": InvalidRequest,
+    "DEADLINE_EXCEEDED": DeadlineExceeded,
+    "NOT_FOUND": NotFound,
+    "ALREADY_EXISTS": AlreadyExists,
+    "PERMISSION_DENIED": PermissionDenied,
+    "UNAUTHENTICATED": PermissionDenied,
+    "RESOURCE_EXHAUSTED": ResourceExhausted,
+    "FAILED_PRECONDITION": FailedPrecondition,
+    "ABORTED": Unavailable,
+    "UNIMPLEMENTED": Unimplemented,
+    "UNAVAILABLE": Unavailable,
+    "DATA_LOSS": DataLoss,
+    "INTERNAL": InternalError,
 }
 
-CODE_NAMES = ("OK", "CANCELLED", "UNKNOWN", "INVALID_ARGUMENT", "DEADLINE_EXCEEDED", "NOT_FOUND", "ALREADY_EXISTS",
-              "PERMISSION_DENIED", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION", "ABORTED", "OUT_OF_RANGE",
-              "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS", "UNAUTHENTICATED")
+CODE_NAMES = (
+    "OK",
+    "CANCELLED",
+    "UNKNOWN",
+    "INVALID_ARGUMENT",
+    "DEADLINE_EXCEEDED",
+    "NOT_FOUND",
+    "ALREADY_EXISTS",
+    "PERMISSION_DENIED",
+    "RESOURCE_EXHAUSTED",
+    "FAILED_PRECONDITION",
+    "ABORTED",
+    "OUT_OF_RANGE",
+    "UNIMPLEMENTED",
+    "INTERNAL",
+    "UNAVAILABLE",
+    "DATA_LOSS",
+    "UNAUTHENTICATED",
+)
 
 
 def _seconds(message: str) -> float | None:
@@ -139,11 +192,15 @@ def _unavailable(message: str, address: str) -> LunaError:
     if any(text in message for text in _DRAINING):
         return DaemonStopping(message)
     if any(text in message for text in _NO_SERVER):
-        lost = Unavailable(f"cannot reach lunad at {address} ({message}); start lunad, or give the address of one that "
-                           "runs")
+        lost = Unavailable(
+            f"cannot reach lunad at {address} ({message}); start lunad, or give the address of one "
+            "that runs"
+        )
     elif not message or any(text in message for text in _BROKEN):
         detail = f": {message}" if message else ""
-        lost = Unavailable(f"the connection to lunad at {address} broke{detail}; the next call connects again")
+        lost = Unavailable(
+            f"the connection to lunad at {address} broke{detail}; the next call connects again"
+        )
     else:
         return Unavailable(message)
     lost.connection_lost = True
@@ -151,20 +208,31 @@ def _unavailable(message: str, address: str) -> LunaError:
 
 
 def from_status(code: str, message: str, address: str) -> LunaError:
-    """The exception for a gRPC status. `code`: its name; `address`: of the daemon, for the message."""
+    """The exception for a gRPC status. `code`: its name; `address`: of the daemon, for the
+    message."""
     if code == "UNAVAILABLE":
         return _unavailable(message, address)
     if code == "FAILED_PRECONDITION" and "daemon is stopping" in message:
         return DaemonStopping(message)
     if code == "RESOURCE_EXHAUSTED":
         if "message larger than max" in message:
-            message = (f"one message is larger than lunad at {address} takes ({message}); raise limits.message_bytes "
-                       "of its configuration, or send fewer rows a call")
+            message = (
+                f"one message is larger than lunad at {address} takes ({message}); raise "
+                "limits.message_bytes of its configuration, or send fewer rows a call"
+            )
         return ResourceExhausted(message, retry_after=_seconds(message))
-    if code == "DEADLINE_EXCEEDED" and message in ("", "Deadline Exceeded"):
+    if code == "DEADLINE_EXCEEDED" and (not message or "Deadline Exceeded" in message):
         message = f"the timeout passed before lunad at {address} had answered"
-    if code == "CANCELLED" and message in ("", "CANCELLED", "Cancelled", "Locally cancelled by application!"):
+    if code == "CANCELLED" and message in (
+        "",
+        "CANCELLED",
+        "Cancelled",
+        "Locally cancelled by application!",
+    ):
         message = "the call was cancelled"
     if code == "UNIMPLEMENTED" and not message:
-        message = f"what answers at {address} does not serve this call: is it lunad, and as new as this client?"
+        message = (
+            f"what answers at {address} does not serve this call: is it lunad, and as new as this "
+            "client?"
+        )
     return _BY_CODE.get(code, LunaError)(message or f"lunad at {address} gave no reason", code)

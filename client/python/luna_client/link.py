@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from luna_client.address import find_daemon
 from luna_client.calls.call import Call
-from luna_client.errors import Cancelled, DaemonStopping, ForkedProcess, LunaError, NotFound, Unavailable
+from luna_client.errors import Cancelled, ForkedProcess, LunaError, NotFound, Unavailable
 from luna_client.options import Cancel, PlaneChoice, Priority, TensorKind
 from luna_client.planes.cuda import visible_devices
 from luna_client.planes.planes import Planes, Statistics
@@ -67,8 +67,10 @@ class Link:
     def check(self) -> None:
         """Raises where no call can be made."""
         if self._pid != os.getpid():
-            raise ForkedProcess("this connection was made before a fork and belongs to the parent process; connect in "
-                                "the child, or start processes by multiprocessing's \"spawn\"")
+            raise ForkedProcess(
+                "this connection was made before a fork and belongs to the parent process; connect "
+                'in the child, or start processes by multiprocessing\'s "spawn"'
+            )
         if self._closed:
             raise Cancelled("this client is closed; connect again")
 
@@ -92,8 +94,8 @@ class Link:
         return self._session
 
     async def ensure(self) -> bool:
-        """Connects again when the session has ended, waiting for a daemon up to `restart_wait`, and registers the
-        workflows again. True when that was necessary."""
+        """Connects again when the session has ended, waiting for a daemon up to `restart_wait`,
+        and registers the workflows again. True when that was necessary."""
         self.check()
         async with self._opening:
             if self._session is not None and self._session.stream.ended() is None:
@@ -121,7 +123,7 @@ class Link:
             devices = visible_devices() if self.settings.plane in ("auto", "cuda") else []
             stream = await channel.attend(hello(self.settings.client_name, devices), timeout)
             planes = Planes(self.settings.plane, self.runtime, self.statistics)
-            await planes.open(stream.welcome(), address)
+            await planes.open(stream.welcome(), address, timeout)
         except BaseException:
             await channel.close()
             raise
@@ -129,16 +131,19 @@ class Link:
         self._session = Session(channel, stream, planes)
 
     async def gone(self, session: Session, error: Unavailable) -> bool:
-        """Whether the session has ended with this failure, so that another one may serve the call."""
+        """Whether the session has ended with this failure, so that another one may serve the
+        call."""
         if self.settings.restart_wait <= 0:
             return False
-        if not error.connection_lost and not isinstance(error, DaemonStopping):
-            return session.stream.ended() is not None
-        stopping = isinstance(error, DaemonStopping)
-        return await session.stream.wait_end(self.settings.restart_wait if stopping else _END_GRACE_SECONDS)
+        return await session.stream.wait_end(_END_GRACE_SECONDS if error.connection_lost else 0)
 
-    def call(self, workflow_id: str, timeout: float | None = None, priority: Priority | None = None,
-             cancel: Cancel | None = None) -> Call:
+    def call(
+        self,
+        workflow_id: str,
+        timeout: float | None = None,
+        priority: Priority | None = None,
+        cancel: Cancel | None = None,
+    ) -> Call:
         """A call to be made."""
         return Call(self, workflow_id, timeout, priority or self.settings.priority, cancel)
 
@@ -149,7 +154,8 @@ class Link:
             self._wake()
 
     async def _free_dead(self) -> None:
-        """In the background: frees what finalizers have noted. What is not freed ends with its session."""
+        """In the background: frees what finalizers have noted. What is not freed ends with its
+        session."""
         while self._dead:
             session_id, workflow_id, resident_id = self._dead.popleft()
             session = self._session
@@ -158,7 +164,9 @@ class Link:
             request = tensor_pb2.FreeTensorRequest(resident_ids=[resident_id])
             metadata = session.metadata(workflow_id, self.settings.priority)
             try:
-                await session.channel.unary(methods.FREE, request, metadata, self.settings.timeout, None).result()
+                await session.channel.unary(
+                    methods.FREE, request, metadata, self.settings.timeout, None
+                ).result()
             except (NotFound, LunaError):
                 continue
 
@@ -166,7 +174,9 @@ class Link:
         return await (await self.session()).stream.ping(timeout)
 
     async def empty(self, shape: Sequence[int], dtype: str, tensors: TensorKind | None) -> Tensor:
-        return await (await self.session()).planes.empty(shape, dtype, tensors or self.settings.tensors)
+        return await (await self.session()).planes.empty(
+            shape, dtype, tensors or self.settings.tensors
+        )
 
     async def close(self) -> None:
         """Ends the session; a second time does nothing."""

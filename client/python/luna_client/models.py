@@ -11,14 +11,14 @@ Precision: TypeAlias = Literal["auto", "f32", "bf16", "f16"]
 
 @dataclass(frozen=True)
 class ModelRef:
-    """A model file: relative to its kind's folder below a model root ("v1-5.safetensors"), or absolute. A safetensors
-    file, a shard index, or a diffusers folder (docs/models.md)."""
+    """A model file: relative to its kind's folder below a model root ("v1-5.safetensors"), or
+    absolute. A safetensors file, a shard index, or a diffusers folder (docs/models.md)."""
 
     file: str
     precision: Precision = "auto"
 
 
-#: What goes into a workflow: slot -> file. Slots: "checkpoint" (fills every slot that it has a component for; the others
-#: win over it), "unet", "vae", "clip_l", "clip_g", "t5", "llm", "vision", "upscale", "preview". A lone string is a
-#: checkpoint.
+#: What goes into a workflow: slot -> file. Slots: "checkpoint" (fills every slot that it has a
+#: component for; the others win over it), "unet", "vae", "clip_l", "clip_g", "t5", "llm", "vision",
+#: "upscale", "preview". A lone string is a checkpoint.
 Models: TypeAlias = str | ModelRef | Mapping[str, str | ModelRef]

@@ -12,9 +12,9 @@ TensorKind: TypeAlias = Literal["numpy", "torch"]
 
 
 class Cancel:
-    """Ends calls early, from any thread: `luna.sample(..., cancel=cancel)`, elsewhere `cancel()`. The call raises
-    Cancelled then, and the server stops between two evaluations. One object may stand for several calls, and stays
-    cancelled."""
+    """Ends calls early, from any thread: `luna.sample(..., cancel=cancel)`, elsewhere
+    `cancel()`. The call raises Cancelled then, and the server stops between two evaluations. One
+    object may stand for several calls, and stays cancelled."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -35,7 +35,8 @@ class Cancel:
         return self._cancelled
 
     def watch(self, action: Callable[[], object]) -> Callable[[], None]:
-        """Has `action` called at the cancel, at once when it was before. Returns what takes it back."""
+        """Has `action` called at the cancel, at once when it was before. Returns what takes it
+        back."""
         with self._lock:
             self._next += 1
             key = self._next

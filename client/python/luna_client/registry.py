@@ -22,8 +22,12 @@ class Registry:
         self._requests: dict[str, workflow_pb2.RegisterWorkflowRequest] = {}
         self._known_in: dict[str, str] = {}
 
-    async def register(self, request: workflow_pb2.RegisterWorkflowRequest, model_type: str | None,
-                       timeout: float | None) -> workflow_pb2.Workflow:
+    async def register(
+        self,
+        request: workflow_pb2.RegisterWorkflowRequest,
+        model_type: str | None,
+        timeout: float | None,
+    ) -> workflow_pb2.Workflow:
         """Registers, and remembers it when that worked."""
         call = self._link.call("", timeout)
         workflow = (await call.unary(methods.REGISTER, request)).workflow
@@ -37,7 +41,9 @@ class Registry:
     async def known(self, workflow_id: str | None, timeout: float | None) -> str:
         """The id, if somebody has registered it."""
         if workflow_id is None:
-            raise InvalidRequest("expected models to register, or the workflow_id of a registered workflow")
+            raise InvalidRequest(
+                "expected models to register, or the workflow_id of a registered workflow"
+            )
         call = self._link.call(workflow_id, timeout)
         await call.unary(methods.RENEW, workflow_pb2.RenewWorkflowRequest(workflow_id=workflow_id))
         return workflow_id
@@ -48,7 +54,8 @@ class Registry:
         self._known_in.pop(workflow_id, None)
 
     async def ensure(self, session: Session, workflow_id: str) -> None:
-        """Registers a workflow of this client in a session that has not seen it: the daemon may be another."""
+        """Registers a workflow of this client in a session that has not seen it: the daemon may
+        be another."""
         request = self._requests.get(workflow_id)
         if request is None or self._known_in.get(workflow_id) == session.id:
             return
@@ -63,13 +70,16 @@ class Registry:
                 continue
 
     async def revive(self, session: Session, workflow_id: str) -> bool:
-        """Registers it again if the server has lost it; False: it was there, or is none of this client's."""
+        """Registers it again if the server has lost it; False: it was there, or is none of this
+        client's."""
         request = self._requests.get(workflow_id)
         if request is None:
             return False
         renew = workflow_pb2.RenewWorkflowRequest(workflow_id=workflow_id)
         try:
-            await session.channel.unary(methods.RENEW, renew, session.metadata("", "normal"), None, None).result()
+            await session.channel.unary(
+                methods.RENEW, renew, session.metadata("", "normal"), None, None
+            ).result()
             return False
         except NotFound:
             await self._send(session, request)
@@ -78,12 +88,14 @@ class Registry:
             return False
 
     async def _send(self, session: Session, request: workflow_pb2.RegisterWorkflowRequest) -> None:
-        await session.channel.unary(methods.REGISTER, request, session.metadata("", "normal"), None, None).result()
+        await session.channel.unary(
+            methods.REGISTER, request, session.metadata("", "normal"), None, None
+        ).result()
         self._known_in[request.workflow_id] = session.id
 
 
 def _plain(family: str) -> str:
-    """"SD 1.5" and "sd15" are "sd1"."""
+    """ "SD 1.5" and "sd15" are "sd1"."""
     text = re.sub(r"[^a-z0-9]", "", family.lower())
     return {"sd15": "sd1", "sd14": "sd1"}.get(text, text)
 
@@ -91,6 +103,10 @@ def _plain(family: str) -> str:
 def check_family(model_type: str, workflow: workflow_pb2.Workflow) -> None:
     """InvalidRequest when the UNet is of another family."""
     for component in workflow.components:
-        if component.slot == models_pb2.SLOT_UNET and not _plain(component.family).startswith(_plain(model_type)):
-            raise InvalidRequest(f"model_type '{model_type}' was expected, and the files hold a UNet of family "
-                                 f"'{component.family}' ({component.description}); name that type, or none")
+        if component.slot == models_pb2.SLOT_UNET and not _plain(component.family).startswith(
+            _plain(model_type)
+        ):
+            raise InvalidRequest(
+                f"model_type '{model_type}' was expected, and the files hold a UNet of family "
+                f"'{component.family}' ({component.description}); name that type, or none"
+            )

@@ -10,14 +10,22 @@ from luna_client.errors import InvalidRequest
 
 
 class ResidentTensor:
-    """A tensor on the server, in the session that made it. Wherever a call takes a tensor it takes one of these; no byte
-    travels then. It is freed by free(), at the end of a with-block, with the object, or with the session.
+    """A tensor on the server, in the session that made it. Wherever a call takes a tensor it takes
+    one of these; no byte travels then. It is freed by free(), at the end of a with-block, with the
+    object, or with the session.
 
     `id`, `shape`, `dtype` ("f32", "u8", ...) and `workflow_id` may be read.
     """
 
-    def __init__(self, id: str, shape: tuple[int, ...], dtype: str, workflow_id: str, session: str,
-                 free: Callable[[str, str, str], None]) -> None:
+    def __init__(
+        self,
+        id: str,
+        shape: tuple[int, ...],
+        dtype: str,
+        workflow_id: str,
+        session: str,
+        free: Callable[[str, str, str], None],
+    ) -> None:
         self.id = id
         self.shape = shape
         self.dtype = dtype
@@ -28,15 +36,18 @@ class ResidentTensor:
         self._free.atexit = False
 
     def reshape(self, *shape: int) -> ResidentTensor:
-        """The same tensor under another shape of as many elements; it is freed with the last of them."""
+        """The same tensor under another shape of as many elements; it is freed with the last of
+        them."""
         count = wanted = 1
         for axis in self.shape:
             count *= axis
         for axis in shape:
             wanted *= axis
         if count != wanted:
-            raise InvalidRequest(f"a resident tensor {list(self.shape)} cannot be seen as {list(shape)}: "
-                                 f"{count} elements are not {wanted}")
+            raise InvalidRequest(
+                f"a resident tensor {list(self.shape)} cannot be seen as {list(shape)}: "
+                f"{count} elements are not {wanted}"
+            )
         view = ResidentTensor(self.id, shape, self.dtype, self.workflow_id, self.session, _nothing)
         view._owner = self._owner or self
         return view
@@ -56,7 +67,12 @@ class ResidentTensor:
     def __enter__(self) -> ResidentTensor:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.free()
 
     def __repr__(self) -> str:

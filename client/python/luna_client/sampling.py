@@ -1,4 +1,5 @@
-"""A sampling as data: rows, sampler runs, LoRA sets, progress and results. Names and defaults are ComfyUI's."""
+"""A sampling as data: rows, sampler runs, LoRA sets, progress and results. Names and defaults
+are ComfyUI's."""
 
 from __future__ import annotations
 
@@ -22,8 +23,8 @@ class Lora:
     strength: float = 1.0
     #: None: `strength`.
     clip_strength: float | None = None
-    #: Factors of both strengths for parts of a model, by where a layer's name begins ("input_blocks.4"); the longest
-    #: that fits counts.
+    #: Factors of both strengths for parts of a model, by where a layer's name begins
+    #: ("input_blocks.4"); the longest that fits counts.
     blocks: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -49,7 +50,8 @@ class SamplerRun:
 
 @dataclass(frozen=True)
 class Noise:
-    """A row's noise: row `batch_index` of what ComfyUI draws with `seed` for a latent batch of `batch_size`."""
+    """A row's noise: row `batch_index` of what ComfyUI draws with `seed` for a latent batch of
+    `batch_size`."""
 
     seed: int = 0
     batch_size: int = 1
@@ -88,8 +90,8 @@ class DenoiseRow:
     sigma: float
     #: Exactly one entry.
     conditioning: ConditioningLike
-    #: "y" [1, width] and "c_concat" [1, c, h, w] in the model's scale; each counts instead of what the conditioning
-    #: would give.
+    #: "y" [1, width] and "c_concat" [1, c, h, w] in the model's scale; each counts instead of what
+    #: the conditioning would give.
     extras: Mapping[str, TensorInput] = field(default_factory=dict)
     loras: Sequence[Lora] = ()
 
@@ -108,8 +110,8 @@ class Progress:
     preview: Any | None = None
 
 
-#: Called in the thread that made the call (in the event loop of an async client). What it raises ends the call, on the
-#: server too, and comes out of it.
+#: Called in the thread that made the call (in the event loop of an async client). What it raises
+#: ends the call, on the server too, and comes out of it.
 OnProgress: TypeAlias = Callable[[Progress], None]
 
 

@@ -1,5 +1,5 @@
-"""One session with a daemon: a channel, its Attend stream, and the planes that tensors may take. It ends once, and a
-Link makes another then."""
+"""One session with a daemon: a channel, its Attend stream, and the planes that tensors may take.
+It ends once, and a Link makes another then."""
 
 from __future__ import annotations
 
@@ -22,8 +22,12 @@ def host_id() -> str:
 
 def hello(client_name: str, device_uuids: list[str]) -> session_pb2.SessionHello:
     """What a client says of itself."""
-    return session_pb2.SessionHello(client_name=client_name, client_version=f"python {__version__}",
-                                    device_uuids=device_uuids, host_id=host_id())
+    return session_pb2.SessionHello(
+        client_name=client_name,
+        client_version=f"python {__version__}",
+        device_uuids=device_uuids,
+        host_id=host_id(),
+    )
 
 
 class Session:

@@ -1,5 +1,5 @@
-"""numpy arrays and torch tensors as bytes, and back. torch is looked at only where the program has imported it, or asked
-for it."""
+"""numpy arrays and torch tensors as bytes, and back. torch is looked at only where the program
+has imported it, or asked for it."""
 
 from __future__ import annotations
 
@@ -33,14 +33,47 @@ TensorInput: TypeAlias = HostTensor | ResidentTensor
 Tensor: TypeAlias = Any
 
 #: Names of element types by their number on the wire (proto/luna/v1/tensor.proto).
-DTYPES = ("f32", "f16", "bf16", "f64", "i64", "i32", "i16", "i8", "u8", "bool", "f8_e4m3", "f8_e5m2")
+DTYPES = (
+    "f32",
+    "f16",
+    "bf16",
+    "f64",
+    "i64",
+    "i32",
+    "i16",
+    "i8",
+    "u8",
+    "bool",
+    "f8_e4m3",
+    "f8_e5m2",
+)
 _SIZES = dict(zip(DTYPES, (4, 2, 2, 8, 8, 4, 2, 1, 1, 1, 1, 1), strict=True))
-_NUMPY = {"f32": "<f4", "f16": "<f2", "f64": "<f8", "i64": "<i8", "i32": "<i4", "i16": "<i2", "i8": "i1", "u8": "u1",
-          "bool": "?"}
+_NUMPY = {
+    "f32": "<f4",
+    "f16": "<f2",
+    "f64": "<f8",
+    "i64": "<i8",
+    "i32": "<i4",
+    "i16": "<i2",
+    "i8": "i1",
+    "u8": "u1",
+    "bool": "?",
+}
 _OF_NUMPY = {np.dtype(code): name for name, code in _NUMPY.items()}
-_TORCH = {"f32": "float32", "f16": "float16", "bf16": "bfloat16", "f64": "float64", "i64": "int64", "i32": "int32",
-          "i16": "int16", "i8": "int8", "u8": "uint8", "bool": "bool", "f8_e4m3": "float8_e4m3fn",
-          "f8_e5m2": "float8_e5m2"}
+_TORCH = {
+    "f32": "float32",
+    "f16": "float16",
+    "bf16": "bfloat16",
+    "f64": "float64",
+    "i64": "int64",
+    "i32": "int32",
+    "i16": "int16",
+    "i8": "int8",
+    "u8": "uint8",
+    "bool": "bool",
+    "f8_e4m3": "float8_e4m3fn",
+    "f8_e5m2": "float8_e5m2",
+}
 _OF_TORCH = {f"torch.{theirs}": name for name, theirs in _TORCH.items()}
 _MAX_AXES = 8
 
@@ -55,7 +88,8 @@ class Form:
 
 @dataclass(frozen=True)
 class HostBytes:
-    """A tensor's bytes in memory, row-major, little-endian. `data` (u8, one axis) keeps them alive."""
+    """A tensor's bytes in memory, row-major, little-endian. `data` (u8, one axis) keeps them
+    alive."""
 
     dtype: str
     shape: tuple[int, ...]
@@ -97,8 +131,10 @@ def host_bytes(tensor: object, name: str) -> HostBytes:
         data = values.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     else:
         if not isinstance(tensor, np.ndarray):
-            raise InvalidRequest(f"{name}: expected a numpy array, a torch tensor or a resident tensor, found "
-                                 f"{type(tensor).__name__}")
+            raise InvalidRequest(
+                f"{name}: expected a numpy array, a torch tensor or a resident tensor, found "
+                f"{type(tensor).__name__}"
+            )
         dtype = _OF_NUMPY.get(tensor.dtype.newbyteorder("<"))
         shape = tensor.shape
         _check(dtype, shape, name, tensor.dtype)
@@ -115,11 +151,13 @@ def _check(dtype: str | None, shape: Sequence[int], name: str, found: object) ->
 
 
 def from_bytes(dtype: str, shape: Sequence[int], data: Any, form: Form) -> Tensor:
-    """The tensor over `data` (any buffer), which it keeps alive. numpy: read-only. torch: writable, copied once where
-    the buffer is not."""
+    """The tensor over `data` (any buffer), which it keeps alive. numpy: read-only. torch:
+    writable, copied once where the buffer is not."""
     if len(memoryview(data).cast("B")) != byte_size(dtype, shape):
-        raise InvalidRequest(f"{dtype}{list(shape)} has {byte_size(dtype, shape)} bytes, found "
-                             f"{len(memoryview(data).cast('B'))}")
+        raise InvalidRequest(
+            f"{dtype}{list(shape)} has {byte_size(dtype, shape)} bytes, found "
+            f"{len(memoryview(data).cast('B'))}"
+        )
     if form.kind == "numpy":
         if dtype not in _NUMPY:
             raise InvalidRequest(f"numpy has no {dtype}; ask for torch tensors")
@@ -149,8 +187,10 @@ def import_torch() -> Any:
     try:
         return importlib.import_module("torch")
     except ImportError as error:
-        raise InvalidRequest(f"torch tensors were asked for, and torch cannot be imported ({error}); install it, or "
-                             "connect with tensors=\"numpy\"") from error
+        raise InvalidRequest(
+            f"torch tensors were asked for, and torch cannot be imported ({error}); install it, or "
+            'connect with tensors="numpy"'
+        ) from error
 
 
 def shape_of(tensor: TensorInput | Sequence[int]) -> tuple[int, ...]:
@@ -162,13 +202,16 @@ def shape_of(tensor: TensorInput | Sequence[int]) -> tuple[int, ...]:
 
 
 def row_of(tensor: TensorInput, index: int, rows: int) -> TensorInput:
-    """Row `index` of a batch. A resident tensor has only one row to give: the server does not cut."""
+    """Row `index` of a batch. A resident tensor has only one row to give: the server does not
+    cut."""
     if not isinstance(tensor, ResidentTensor):
         view: Any = tensor
         row: TensorInput = view[index]
         return row
     if rows != 1:
-        raise InvalidRequest(f"a resident batch of {rows} rows cannot be cut; keep each row as a tensor of its own")
+        raise InvalidRequest(
+            f"a resident batch of {rows} rows cannot be cut; keep each row as a tensor of its own"
+        )
     return tensor.reshape(*tensor.shape[1:])
 
 
@@ -182,3 +225,17 @@ def stack(rows: Sequence[Tensor]) -> Tensor:
     if is_torch(rows[0]):
         return import_torch().stack(list(rows))
     return np.stack(rows)
+
+
+def join(batches: Sequence[Tensor]) -> Tensor:
+    """[n, ...] tensors one behind the other; one alone is not copied."""
+    if len(batches) == 1:
+        return batches[0]
+    return import_torch().cat(list(batches)) if is_torch(batches[0]) else np.concatenate(batches)
+
+
+def like(model: object, array: np.ndarray[Any, Any]) -> Tensor:
+    """The array in the kind (and on the device) of `model`."""
+    if not is_torch(model):
+        return array
+    return import_torch().from_numpy(array).to(getattr(model, "device", "cpu"))

@@ -34,7 +34,8 @@ class Outgoing:
         self.form: Form | None = None
 
     def add(self, ref: tensor_pb2.TensorRef, tensor: Any, name: str) -> None:
-        """`ref` is part of the request and is filled in when the places are known. InvalidRequest names the tensor."""
+        """`ref` is part of the request and is filled in when the places are known.
+        InvalidRequest names the tensor."""
         if isinstance(tensor, ResidentTensor):
             self.residents.append(Item(ref, tensor, name))
             set_spec(ref, tensor.dtype, tensor.shape)
@@ -47,4 +48,6 @@ class Outgoing:
 
 def set_spec(ref: tensor_pb2.TensorRef, dtype: str, shape: tuple[int, ...]) -> None:
     """Type and shape."""
-    ref.spec.CopyFrom(tensor_pb2.TensorSpec(dtype=tensor_pb2.DType.Name(DTYPES.index(dtype)), shape=shape))
+    ref.spec.CopyFrom(
+        tensor_pb2.TensorSpec(dtype=tensor_pb2.DType.Name(DTYPES.index(dtype)), shape=shape)
+    )

@@ -16,8 +16,9 @@ class Traffic:
 
 @dataclass(frozen=True)
 class PlaneReport:
-    """Planes: "shm" (memory that both have mapped), "inline" (inside a message), "chunks" (beside the calls, in pieces),
-    "cuda" (GPU memory of another process), "resident" (it was there already)."""
+    """Planes: "shm" (memory that both have mapped), "inline" (inside a message), "chunks"
+    (beside the calls, in pieces), "cuda" (GPU memory of another process), "resident" (it was
+    there already)."""
 
     #: What this session can use, best first.
     available: tuple[str, ...]

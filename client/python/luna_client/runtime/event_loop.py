@@ -66,8 +66,11 @@ class _Session:
         self._pongs: set[int] = set()
         self._nonce = 0
         self._changed = asyncio.Condition()
-        begin = channel.stream_stream(ATTEND.path, request_serializer=ATTEND.request.SerializeToString,
-                                      response_deserializer=ATTEND.response.FromString)
+        begin = channel.stream_stream(
+            ATTEND.path,
+            request_serializer=ATTEND.request.SerializeToString,
+            response_deserializer=ATTEND.response.FromString,
+        )
         self._call: Any = begin()
         self._reader: asyncio.Task[None] | None = None
 
@@ -75,10 +78,14 @@ class _Session:
         """Raises why there is no welcome."""
         self._reader = asyncio.create_task(self._read(), name="luna-session")
         with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            await asyncio.wait_for(self._call.write(session_pb2.SessionRequest(hello=hello)), timeout)
+            await asyncio.wait_for(
+                self._call.write(session_pb2.SessionRequest(hello=hello)), timeout
+            )
         if not await self._wait(lambda: self._welcome or self._end, timeout) or self._end:
-            raise self._end or Unavailable(f"lunad at {self._address} did not answer within {timeout:g} s; start "
-                                           "lunad, or give the address of one that runs")
+            raise self._end or Unavailable(
+                f"lunad at {self._address} did not answer within {timeout:g} s; start "
+                "lunad, or give the address of one that runs"
+            )
 
     async def _read(self) -> None:
         end: LunaError = Unavailable(f"lunad at {self._address} ended the session")
@@ -127,12 +134,16 @@ class _Session:
         begin = time.monotonic()
         self._nonce += 1
         nonce = self._nonce
-        await self._call.write(session_pb2.SessionRequest(ping=session_pb2.SessionPing(nonce=nonce)))
+        await self._call.write(
+            session_pb2.SessionRequest(ping=session_pb2.SessionPing(nonce=nonce))
+        )
         await self._wait(lambda: nonce in self._pongs or self._end, seconds)
         if nonce in self._pongs:
             self._pongs.discard(nonce)
             return time.monotonic() - begin
-        raise self._end or DeadlineExceeded(f"lunad at {self._address} did not answer a ping within {seconds:g} s")
+        raise self._end or DeadlineExceeded(
+            f"lunad at {self._address} did not answer a ping within {seconds:g} s"
+        )
 
     def close(self) -> None:
         self._call.cancel()
@@ -143,22 +154,49 @@ class _Channel:
         self._address = address
         self._channel = grpc.aio.insecure_channel(address, options=options())
 
-    def unary(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-              cancel: Cancel | None) -> Pending[Any]:
-        begin = self._channel.unary_unary(method.path, request_serializer=method.request.SerializeToString,
-                                          response_deserializer=method.response.FromString)
+    def unary(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]:
+        begin = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         return _Call(self._begin(begin, request, metadata, timeout), self._address, cancel)
 
-    def send(self, method: Any, requests: Iterator[Any], metadata: Metadata, timeout: float | None,
-             cancel: Cancel | None) -> Pending[Any]:
-        begin = self._channel.stream_unary(method.path, request_serializer=method.request.SerializeToString,
-                                           response_deserializer=method.response.FromString)
+    def send(
+        self,
+        method: Any,
+        requests: Iterator[Any],
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]:
+        begin = self._channel.stream_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         return _Call(self._begin(begin, requests, metadata, timeout), self._address, cancel)
 
-    async def stream(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-                     cancel: Cancel | None) -> AsyncIterator[Any]:
-        begin = self._channel.unary_stream(method.path, request_serializer=method.request.SerializeToString,
-                                           response_deserializer=method.response.FromString)
+    async def stream(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> AsyncIterator[Any]:
+        begin = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         call = self._begin(begin, request, metadata, timeout)
         forget = _watch(cancel, call)
         try:
@@ -178,7 +216,9 @@ class _Channel:
         try:
             return method(request, metadata=metadata, timeout=timeout)
         except grpc.aio.UsageError as error:
-            raise Unavailable(f"the connection to lunad at {self._address} is closed ({error})") from None
+            raise Unavailable(
+                f"the connection to lunad at {self._address} is closed ({error})"
+            ) from None
 
     async def attend(self, hello: session_pb2.SessionHello, timeout: float) -> SessionStream:
         session = _Session(self._channel, self._address)
@@ -208,6 +248,15 @@ class LoopRuntime:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        tasks = [asyncio.ensure_future(call) for call in calls]
+        try:
+            return await asyncio.gather(*tasks)
+        except BaseException:
+            abort()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            raise
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return asyncio.Lock()

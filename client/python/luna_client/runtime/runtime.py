@@ -45,15 +45,34 @@ class SessionStream(Protocol):
 class Channel(Protocol):
     """A connection to a daemon. Failures are LunaErrors that name its address."""
 
-    def unary(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-              cancel: Cancel | None) -> Pending[Any]: ...
+    def unary(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]: ...
 
-    def stream(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-               cancel: Cancel | None) -> AsyncIterator[Any]:
-        """The replies. Leaving the iteration early needs aclose(), which ends the call on the server."""
+    def stream(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> AsyncIterator[Any]:
+        """The replies. Leaving the iteration early needs aclose(), which ends the call on the
+        server."""
 
-    def send(self, method: Any, requests: Iterator[Any], metadata: Metadata, timeout: float | None,
-             cancel: Cancel | None) -> Pending[Any]: ...
+    def send(
+        self,
+        method: Any,
+        requests: Iterator[Any],
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]: ...
 
     async def attend(self, hello: session_pb2.SessionHello, timeout: float) -> SessionStream: ...
 
@@ -70,11 +89,14 @@ class Runtime(Protocol):
 
     async def sleep(self, seconds: float) -> None: ...
 
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        """Results in the order of the calls. On a failure `abort` ends the others."""
+
     def lock(self) -> AbstractAsyncContextManager[Any]: ...
 
     def attendant(self, work: Callable[[], Coroutine[Any, Any, None]]) -> Callable[[], None]:
-        """Runs `work` in the background whenever the function that it returns was called, which may be from a
-        finalizer."""
+        """Runs `work` in the background whenever the function that it returns was called, which
+        may be from a finalizer."""
 
     def stop_attendant(self) -> None: ...
 
@@ -94,4 +116,13 @@ def options() -> list[tuple[str, Any]]:
     ]
 
 
-__all__ = ["Channel", "Metadata", "Pending", "Request", "Response", "Runtime", "SessionStream", "options"]
+__all__ = [
+    "Channel",
+    "Metadata",
+    "Pending",
+    "Request",
+    "Response",
+    "Runtime",
+    "SessionStream",
+    "options",
+]

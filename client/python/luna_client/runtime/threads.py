@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import queue
 import threading
@@ -58,7 +59,9 @@ class _Call:
 class _Session:
     """An Attend stream: its requests come from a queue, a thread of its own reads the answers."""
 
-    def __init__(self, channel: grpc.Channel, address: str, hello: session_pb2.SessionHello) -> None:
+    def __init__(
+        self, channel: grpc.Channel, address: str, hello: session_pb2.SessionHello
+    ) -> None:
         self._address = address
         self._requests: queue.SimpleQueue[session_pb2.SessionRequest | None] = queue.SimpleQueue()
         self._requests.put(session_pb2.SessionRequest(hello=hello))
@@ -68,8 +71,11 @@ class _Session:
         self._goodbye = ""
         self._pongs: set[int] = set()
         self._nonce = 0
-        begin = channel.stream_stream(ATTEND.path, request_serializer=ATTEND.request.SerializeToString,
-                                      response_deserializer=ATTEND.response.FromString)
+        begin = channel.stream_stream(
+            ATTEND.path,
+            request_serializer=ATTEND.request.SerializeToString,
+            response_deserializer=ATTEND.response.FromString,
+        )
         self._call = begin(iter(self._requests.get, None))
         threading.Thread(target=self._read, name="luna-session", daemon=True).start()
 
@@ -99,8 +105,10 @@ class _Session:
             if self._end:
                 raise self._end
             if not self._welcome:
-                raise Unavailable(f"lunad at {self._address} did not answer within {timeout:g} s; start lunad, or give "
-                                  "the address of one that runs")
+                raise Unavailable(
+                    f"lunad at {self._address} did not answer within {timeout:g} s; start lunad, "
+                    "or give the address of one that runs"
+                )
 
     def welcome(self) -> session_pb2.SessionWelcome:
         assert self._welcome is not None
@@ -120,14 +128,18 @@ class _Session:
         with self._changed:
             self._nonce += 1
             nonce = self._nonce
-            self._requests.put(session_pb2.SessionRequest(ping=session_pb2.SessionPing(nonce=nonce)))
+            self._requests.put(
+                session_pb2.SessionRequest(ping=session_pb2.SessionPing(nonce=nonce))
+            )
             self._changed.wait_for(lambda: nonce in self._pongs or self._end, seconds)
             if nonce in self._pongs:
                 self._pongs.discard(nonce)
                 return time.monotonic() - begin
             if self._end:
                 raise self._end
-        raise DeadlineExceeded(f"lunad at {self._address} did not answer a ping within {seconds:g} s")
+        raise DeadlineExceeded(
+            f"lunad at {self._address} did not answer a ping within {seconds:g} s"
+        )
 
     def close(self) -> None:
         self._call.cancel()
@@ -139,22 +151,49 @@ class _Channel:
         self._address = address
         self._channel = grpc.insecure_channel(address, options=options())
 
-    def unary(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-              cancel: Cancel | None) -> Pending[Any]:
-        call = self._channel.unary_unary(method.path, request_serializer=method.request.SerializeToString,
-                                         response_deserializer=method.response.FromString)
+    def unary(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]:
+        call = self._channel.unary_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         return _Call(self._begin(call.future, request, metadata, timeout), self._address, cancel)
 
-    def send(self, method: Any, requests: Iterator[Any], metadata: Metadata, timeout: float | None,
-             cancel: Cancel | None) -> Pending[Any]:
-        call = self._channel.stream_unary(method.path, request_serializer=method.request.SerializeToString,
-                                          response_deserializer=method.response.FromString)
+    def send(
+        self,
+        method: Any,
+        requests: Iterator[Any],
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> Pending[Any]:
+        call = self._channel.stream_unary(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         return _Call(self._begin(call.future, requests, metadata, timeout), self._address, cancel)
 
-    async def stream(self, method: Any, request: Any, metadata: Metadata, timeout: float | None,
-                     cancel: Cancel | None) -> AsyncIterator[Any]:
-        begin = self._channel.unary_stream(method.path, request_serializer=method.request.SerializeToString,
-                                           response_deserializer=method.response.FromString)
+    async def stream(
+        self,
+        method: Any,
+        request: Any,
+        metadata: Metadata,
+        timeout: float | None,
+        cancel: Cancel | None,
+    ) -> AsyncIterator[Any]:
+        begin = self._channel.unary_stream(
+            method.path,
+            request_serializer=method.request.SerializeToString,
+            response_deserializer=method.response.FromString,
+        )
         call = self._begin(begin, request, metadata, timeout)
         forget = cancel.watch(call.cancel) if cancel else None
         try:
@@ -171,7 +210,9 @@ class _Channel:
         try:
             return method(request, metadata=metadata, timeout=timeout)
         except ValueError as error:  # what gRPC says of a closed channel
-            raise Unavailable(f"the connection to lunad at {self._address} is closed ({error})") from None
+            raise Unavailable(
+                f"the connection to lunad at {self._address} is closed ({error})"
+            ) from None
 
     async def attend(self, hello: session_pb2.SessionHello, timeout: float) -> SessionStream:
         session = _Session(self._channel, self._address, hello)
@@ -195,8 +236,12 @@ class _Lock:
     async def __aenter__(self) -> None:
         self._lock.acquire()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._lock.release()
 
 
@@ -214,6 +259,19 @@ class ThreadRuntime:
 
     async def sleep(self, seconds: float) -> None:
         time.sleep(seconds)
+
+    async def together(self, calls: list[Coroutine[Any, Any, Any]], abort: Cancel) -> list[Any]:
+        if len(calls) == 1:
+            return [run(calls[0])]
+        with concurrent.futures.ThreadPoolExecutor(max(1, len(calls)), "luna-call") as threads:
+            futures = [threads.submit(run, call) for call in calls]
+            try:
+                for future in concurrent.futures.as_completed(futures):
+                    future.result()
+            except BaseException:
+                abort()
+                raise
+        return [future.result() for future in futures]
 
     def lock(self) -> contextlib.AbstractAsyncContextManager[Any]:
         return _Lock()
