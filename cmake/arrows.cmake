@@ -14,6 +14,7 @@ set(LUNA_ARROWS
   "common/prompt:"
   "common/wire: common/types proto/luna/v1"
   "proto/luna/v1:"
+  "proto/luna/v1/services: proto/luna/v1"
 
   "daemon/ipc/protocol: common/types common/local"
   "daemon/ipc/transport: common/local common/log"
@@ -22,9 +23,10 @@ set(LUNA_ARROWS
   "daemon/front/core: common/types common/config common/hash common/local common/model_files common/log"
   "daemon/front/dispatch: daemon/front/core daemon/ipc/session daemon/ipc/protocol common/types common/hash common/local common/model_files common/log"
   "daemon/front/supervisor: daemon/front/core daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/config common/local common/log"
-  "daemon/front/api: daemon/front/core common/types common/wire common/local common/log proto/luna/v1"
+  "daemon/front/api: daemon/front/core common/types common/wire common/local common/log proto/luna/v1 proto/luna/v1/services"
+  "daemon/front/local: daemon/front/core daemon/ipc/transport common/types common/config common/wire common/local common/log proto/luna/v1"
   "daemon/front/metrics: common/types"
-  "daemon/front: daemon/front/api daemon/front/core daemon/front/metrics daemon/front/dispatch daemon/front/supervisor daemon/ipc/session daemon/ipc/transport common/types common/config common/local common/log"
+  "daemon/front: daemon/front/api daemon/front/local daemon/front/core daemon/front/metrics daemon/front/dispatch daemon/front/supervisor daemon/ipc/session daemon/ipc/transport common/types common/config common/local common/log"
 
   "daemon/worker/cuda: common/types"
   "daemon/worker/ops: daemon/worker/cuda common/types"
@@ -39,7 +41,8 @@ set(LUNA_ARROWS
   "daemon/worker/residency: daemon/worker/adapters daemon/worker/layers daemon/worker/models daemon/worker/weights daemon/worker/precision daemon/worker/formats daemon/worker/tokenizers daemon/worker/ops daemon/worker/cuda common/types common/local common/model_files common/log"
   "daemon/worker/engine: daemon/worker/residency daemon/worker/adapters daemon/worker/layers daemon/worker/weights daemon/worker/models daemon/worker/sampling daemon/worker/tokenizers daemon/worker/ops daemon/worker/cuda common/types common/log"
   "daemon/worker/exchange: daemon/worker/ops daemon/worker/cuda common/types common/local common/log"
-  "daemon/worker/host: daemon/worker/engine daemon/worker/residency daemon/worker/weights daemon/worker/exchange daemon/worker/cuda daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/local common/log"
+  "daemon/worker/steps: daemon/worker/engine daemon/worker/ops common/types common/wire common/local common/log proto/luna/v1"
+  "daemon/worker/host: daemon/worker/steps daemon/worker/engine daemon/worker/residency daemon/worker/weights daemon/worker/exchange daemon/worker/cuda daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/local common/log"
   "daemon/worker: daemon/worker/host daemon/worker/cuda common/log common/types"
 
   "tests/support: common/types common/local"
@@ -47,7 +50,7 @@ set(LUNA_ARROWS
   "client/include: client/service common/types common/image"
   "client/service: common/types"
   "client/pipeline: client/include client/service common/types common/image common/prompt common/log"
-  "client/rpc: client/service common/types common/wire common/hash common/local common/log proto/luna/v1"
+  "client/rpc: client/service common/types common/wire common/hash common/local common/log proto/luna/v1 proto/luna/v1/services"
   "client/facade: client/include client/service client/pipeline client/rpc common/types common/image common/log"
   "client/cli: client/facade client/include client/service common/types common/image common/config common/local common/log"
 )

@@ -101,6 +101,17 @@ json to_json(const QueueInfo& queue) {
           {"oldest_wait_seconds", queue.oldest_wait_seconds}};
 }
 
+json to_json(const SessionInfo& session) {
+  return {{"client", session.client_name},
+          {"seconds_open", session.seconds_open},
+          {"planes", session.planes},
+          {"tensors", session.tensors},
+          {"tensor_bytes", session.tensor_bytes},
+          {"regions", session.regions},
+          {"region_bytes", session.region_bytes},
+          {"fallback", session.fallback}};
+}
+
 json to_json(const StatusRates& rates) {
   json workers = json::array();
   for (const auto& [id, own] : rates.workers) {
@@ -129,6 +140,11 @@ json to_json(const StatusInfo& status) {
           {"sessions", status.sessions},
           {"resident_tensors", status.resident_tensors},
           {"resident_bytes", status.resident_bytes},
+          {"regions", status.regions},
+          {"region_bytes", status.region_bytes},
+          {"open_sessions", to_json_list(status.open_sessions)},
+          {"step_sockets", status.step_sockets},
+          {"step_evaluations", status.step_evaluations},
           {"host_copies", status.host_copies},
           {"host_copy_bytes", status.host_copy_bytes},
           {"host_copy_hits", status.host_copy_hits},

@@ -141,6 +141,18 @@ Table workflow_table(const StatusInfo& status) {
   return table;
 }
 
+Table session_table(const StatusInfo& status) {
+  Table table({"CLIENT", "OPEN FOR", "PLANES", "TENSORS", "SIZE", "REGIONS", "SIZE",
+               "NO BETTER PLANE BECAUSE"});
+  for (const SessionInfo& session : status.open_sessions) {
+    table.add({session.client_name, human_seconds(session.seconds_open),
+               fmt::format("{}", fmt::join(session.planes, ", ")), std::to_string(session.tensors),
+               human_bytes(session.tensor_bytes), std::to_string(session.regions),
+               human_bytes(session.region_bytes), session.fallback});
+  }
+  return table;
+}
+
 void print_events(std::ostream& out, const std::vector<EventInfo>& events) {
   if (events.empty()) return;
   out << "\nlately:\n";
@@ -166,14 +178,16 @@ void print_status(std::ostream& out, const StatusInfo& status, const std::string
                        percent(rates->busy));
   }
   out << fmt::format(
-      "{} sessions, {} workflows, {} tensors kept ({})\n"
+      "{} sessions, {} workflows, {} tensors kept ({}), {} regions ({})\n"
       "{} host copies ({}), taken {} times; {} components read from files\n",
       status.sessions, status.workflows.size(), status.resident_tensors,
-      human_bytes(status.resident_bytes), status.host_copies, human_bytes(status.host_copy_bytes),
-      status.host_copy_hits, status.component_reads);
+      human_bytes(status.resident_bytes), status.regions, human_bytes(status.region_bytes),
+      status.host_copies, human_bytes(status.host_copy_bytes), status.host_copy_hits,
+      status.component_reads);
   for (const std::string& file : status.pinned_files) out << "pinned: " << file << '\n';
-  for (const Table& table : {pool_table(status), worker_table(status, rates), queue_table(status),
-                             workflow_table(status), model_table(status), forward_table(status)}) {
+  for (const Table& table :
+       {pool_table(status), worker_table(status, rates), queue_table(status), session_table(status),
+        workflow_table(status), model_table(status), forward_table(status)}) {
     if (table.empty()) continue;
     out << '\n';
     table.print(out);

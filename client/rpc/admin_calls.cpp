@@ -76,14 +76,24 @@ Result<AdminService::Models> AdminCalls::list_models(const std::string& folder) 
   return models;
 }
 
-Result<std::vector<ComponentInfo>> AdminCalls::inspect_model(const std::string& file) {
+Result<InspectModelReply> AdminCalls::inspect(const std::string& file, bool tensors) {
   v1::InspectModelRequest request;
   request.set_file(file);
+  request.set_tensors(tensors);
   LUNA_ASSIGN_OR_RETURN(auto response,
                         connection_.call(connection_.models(), &v1::Models::Stub::Inspect, request,
                                          within(kReadsFiles)));
-  LUNA_ASSIGN_OR_RETURN(auto reply, wire::from_wire(response));
+  return wire::from_wire(response);
+}
+
+Result<std::vector<ComponentInfo>> AdminCalls::inspect_model(const std::string& file) {
+  LUNA_ASSIGN_OR_RETURN(auto reply, inspect(file, false));
   return std::move(reply.components);
+}
+
+Result<std::vector<NamedTensor>> AdminCalls::list_model_tensors(const std::string& file) {
+  LUNA_ASSIGN_OR_RETURN(auto reply, inspect(file, true));
+  return std::move(reply.tensors);
 }
 
 Result<LoadedModel> AdminCalls::load_model(Slot slot, const ModelRef& model) {
@@ -147,6 +157,20 @@ Result<std::string> AdminCalls::unpin_model(const std::string& file) {
 
 Result<std::string> AdminCalls::upload_adapter(const std::string& path) {
   return client::upload_adapter(connection_, path);
+}
+
+Result<WritableTensor> AdminCalls::allocate(const TensorSpec& spec) {
+  LUNA_RETURN_IF_ERROR(spec.validate());
+  const std::size_t size = spec.byte_size();
+  SharedMemory* shared = connection_.shared_memory();
+  if (shared && size > SharedMemory::kSmallest) {
+    if (auto piece = shared->arena().take(size); piece.ok()) {
+      return WritableTensor{{spec, BytesPtr(*piece)}, (*piece)->writable()};
+    }
+  }
+  const BytesPtr heap = bytes_from(std::string(size, '\0'));
+  const auto view = heap->view();  // of a string that is nobody else's yet
+  return WritableTensor{{spec, heap}, {const_cast<std::byte*>(view.data()), view.size()}};
 }
 
 Result<TensorRef> AdminCalls::upload(const std::string& workflow_id, const TensorRef& host_tensor) {

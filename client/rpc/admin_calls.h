@@ -19,6 +19,7 @@ class AdminCalls final : public AdminService {
   Result<std::vector<WorkflowInfo>> list_workflows() override;
   Result<Models> list_models(const std::string& folder) override;
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override;
+  Result<std::vector<NamedTensor>> list_model_tensors(const std::string& file) override;
   Result<LoadedModel> load_model(Slot slot, const ModelRef& model) override;
   Result<UnloadModelReply> unload_model(const std::string& file, bool host) override;
   Result<UnloadModelReply> offload_model(const std::string& file,
@@ -27,6 +28,7 @@ class AdminCalls final : public AdminService {
   Result<std::string> pin_model(const std::string& file) override;
   Result<std::string> unpin_model(const std::string& file) override;
   Result<std::string> upload_adapter(const std::string& path) override;
+  Result<WritableTensor> allocate(const TensorSpec& spec) override;
   Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) override;
   Result<TensorRef> download(const std::string& workflow_id,
                              const std::string& resident_id) override;
@@ -35,6 +37,8 @@ class AdminCalls final : public AdminService {
   Result<StatusInfo> status() override;
 
  private:
+  Result<InspectModelReply> inspect(const std::string& file, bool tensors);
+
   RpcConnection& connection_;
 };
 

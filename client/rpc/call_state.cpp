@@ -5,7 +5,7 @@ namespace luna::client {
 void CallState::cancel() {
   std::lock_guard lock(mutex_);
   cancelled_ = true;
-  if (context_) context_->TryCancel();
+  if (stop_) stop_();
 }
 
 bool CallState::cancelled() const {
@@ -14,14 +14,18 @@ bool CallState::cancelled() const {
 }
 
 void CallState::attach(grpc::ClientContext* context) {
+  attach([context] { context->TryCancel(); });
+}
+
+void CallState::attach(std::function<void()> stop) {
   std::lock_guard lock(mutex_);
-  context_ = context;
-  if (cancelled_) context_->TryCancel();
+  stop_ = std::move(stop);
+  if (cancelled_) stop_();
 }
 
 void CallState::detach() {
   std::lock_guard lock(mutex_);
-  context_ = nullptr;
+  stop_ = nullptr;
 }
 
 std::shared_ptr<CallState> RunningCalls::begin() {

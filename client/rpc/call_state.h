@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <unordered_set>
@@ -20,11 +21,13 @@ class CallState final : public CallHandle {
   /// `context` stays valid until detach(). One that is attached after cancel() is cancelled at
   /// once.
   void attach(grpc::ClientContext* context);
+  /// The same for what `stop` ends.
+  void attach(std::function<void()> stop);
   void detach();
 
  private:
   mutable std::mutex mutex_;
-  grpc::ClientContext* context_ = nullptr;
+  std::function<void()> stop_;
   bool cancelled_ = false;
 };
 

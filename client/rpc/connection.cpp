@@ -55,7 +55,7 @@ RpcConnection::RpcConnection(std::string address)
 
 Result<std::unique_ptr<RpcConnection>> RpcConnection::open(const std::string& address,
                                                            const std::string& client_name,
-                                                           Deadline deadline) {
+                                                           Plane plane, Deadline deadline) {
   if (address.empty()) {
     return error(StatusCode::kInvalidArgument, "no address; expected unix:PATH or HOST:PORT");
   }
@@ -64,7 +64,39 @@ Result<std::unique_ptr<RpcConnection>> RpcConnection::open(const std::string& ad
   LUNA_ASSIGN_OR_RETURN(const v1::SessionWelcome welcome,
                         connection->session_->wait_for_welcome(deadline));
   connection->session_id_ = welcome.session_id();
+  connection->why_inline_ = connection->attach(welcome, plane, deadline);
+  if (plane == Plane::kShm && !connection->why_inline_.ok()) {
+    return connection->why_inline_.with_context("shared memory was demanded");
+  }
   return connection;
+}
+
+Status RpcConnection::attach(const v1::SessionWelcome& welcome, Plane plane, Deadline deadline) {
+  if (plane == Plane::kInline) {
+    return Status(StatusCode::kFailedPrecondition, "the caller wants it so");
+  }
+  if (!welcome.has_local_socket()) {
+    return error(StatusCode::kFailedPrecondition,
+                 "lunad at {} offers no local socket: it is on another host, or serves none",
+                 address_);
+  }
+  const v1::LocalSocket& socket = welcome.local_socket();
+  LUNA_ASSIGN_OR_RETURN(auto local, LocalPlane::attach(socket.path(), socket.token(), deadline));
+  shared_ = std::make_unique<SharedMemory>(std::move(local));
+  return {};
+}
+
+std::string RpcConnection::why_inline() const {
+  if (shared_memory()) return "";
+  return why_inline_.ok() ? "the local socket to lunad has ended" : why_inline_.message();
+}
+
+Result<UniqueFd> RpcConnection::open_steps(const std::string& workflow_id,
+                                           const std::vector<std::string>& lora_files) const {
+  if (SharedMemory* shared = shared_memory()) {
+    return shared->plane().open_steps(workflow_id, lora_files);
+  }
+  return Status(StatusCode::kUnavailable, why_inline());
 }
 
 Status RpcConnection::prepare(grpc::ClientContext& context, const CallOptions& options) const {

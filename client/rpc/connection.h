@@ -7,6 +7,7 @@
 #include <grpcpp/client_context.h>
 
 #include "client/rpc/session_stream.h"
+#include "client/rpc/shared_memory.h"
 #include "client/service/inference_service.h"
 #include "luna/v1/adapters.grpc.pb.h"
 #include "luna/v1/models.grpc.pb.h"
@@ -20,9 +21,16 @@ namespace luna::client {
 /// One channel to one lunad, its stubs, and the session that lives as long as this.
 class RpcConnection {
  public:
-  /// Connects and says Hello.
+  /// How tensors may travel.
+  enum class Plane {
+    kBest,    ///< shared memory where the daemon offers it and it works
+    kInline,  ///< inside the messages
+    kShm,     ///< shared memory, or no connection
+  };
+
+  /// Connects, says Hello, and attaches to the local socket that the welcome names.
   static Result<std::unique_ptr<RpcConnection>> open(const std::string& address,
-                                                     const std::string& client_name,
+                                                     const std::string& client_name, Plane plane,
                                                      Deadline deadline);
 
   /// Fails when the session has ended, the deadline has passed, or the workflow's id is not one
@@ -45,6 +53,15 @@ class RpcConnection {
   /// What a call ended with.
   Status status(const grpc::Status& status) const;
 
+  /// Null where tensors travel inside the messages; why_inline() says why.
+  SharedMemory* shared_memory() const {
+    return shared_ && shared_->alive() ? shared_.get() : nullptr;
+  }
+  std::string why_inline() const;
+  /// GrpcClient::open_steps.
+  Result<UniqueFd> open_steps(const std::string& workflow_id,
+                              const std::vector<std::string>& lora_files) const;
+
   const std::string& address() const { return address_; }
   const std::string& session_id() const { return session_id_; }
   v1::Primitives::Stub& primitives() { return *primitives_; }
@@ -56,6 +73,7 @@ class RpcConnection {
 
  private:
   explicit RpcConnection(std::string address);
+  Status attach(const v1::SessionWelcome& welcome, Plane plane, Deadline deadline);
 
   std::string address_;
   std::string session_id_;
@@ -68,6 +86,8 @@ class RpcConnection {
   std::unique_ptr<v1::Tensors::Stub> tensors_;
   std::unique_ptr<v1::Status::Stub> status_;
   std::unique_ptr<SessionStream> session_;
+  std::unique_ptr<SharedMemory> shared_;
+  Status why_inline_;
 };
 
 }  // namespace luna::client

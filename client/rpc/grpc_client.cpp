@@ -1,5 +1,7 @@
 #include "client/rpc/grpc_client.h"
 
+#include <cstdlib>
+
 #include "client/rpc/admin_calls.h"
 #include "client/rpc/inference_calls.h"
 
@@ -13,6 +15,13 @@ class ConnectedClient final : public GrpcClient {
       : connection_(std::move(connection)), inference_(*connection_), admin_(*connection_) {}
 
   const std::string& session_id() const override { return connection_->session_id(); }
+  std::string plane() const override { return connection_->shared_memory() ? "shm" : "inline"; }
+  std::string why_inline() const override { return connection_->why_inline(); }
+
+  Result<UniqueFd> open_steps(const std::string& workflow_id,
+                              const std::vector<std::string>& lora_files) override {
+    return connection_->open_steps(workflow_id, lora_files);
+  }
 
   std::shared_ptr<CallHandle> tokenize(const CallOptions& options, TokenizeRequest request,
                                        Done<TokenizeReply> done) override {
@@ -56,6 +65,9 @@ class ConnectedClient final : public GrpcClient {
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override {
     return admin_.inspect_model(file);
   }
+  Result<std::vector<NamedTensor>> list_model_tensors(const std::string& file) override {
+    return admin_.list_model_tensors(file);
+  }
   Result<LoadedModel> load_model(Slot slot, const ModelRef& model) override {
     return admin_.load_model(slot, model);
   }
@@ -76,6 +88,7 @@ class ConnectedClient final : public GrpcClient {
   Result<std::string> unpin_model(const std::string& file) override {
     return admin_.unpin_model(file);
   }
+  Result<WritableTensor> allocate(const TensorSpec& spec) override { return admin_.allocate(spec); }
   Result<TensorRef> upload(const std::string& workflow_id, const TensorRef& host_tensor) override {
     return admin_.upload(workflow_id, host_tensor);
   }
@@ -95,11 +108,23 @@ class ConnectedClient final : public GrpcClient {
   AdminCalls admin_;
 };
 
+Result<RpcConnection::Plane> plane_of(std::string name) {
+  const char* wanted = std::getenv("LUNA_PLANE");
+  if (name.empty() && wanted) name = wanted;
+  if (name.empty()) return RpcConnection::Plane::kBest;
+  if (name == "inline") return RpcConnection::Plane::kInline;
+  if (name == "shm") return RpcConnection::Plane::kShm;
+  return error(StatusCode::kInvalidArgument,
+               "plane (or LUNA_PLANE): expected inline or shm, found '{}'", name);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<GrpcClient>> GrpcClient::connect(const ConnectOptions& options) {
-  LUNA_ASSIGN_OR_RETURN(auto connection, RpcConnection::open(options.address, options.client_name,
-                                                             Deadline::after(options.timeout)));
+  LUNA_ASSIGN_OR_RETURN(const RpcConnection::Plane plane, plane_of(options.plane));
+  LUNA_ASSIGN_OR_RETURN(auto connection,
+                        RpcConnection::open(options.address, options.client_name, plane,
+                                            Deadline::after(options.timeout)));
   return std::unique_ptr<GrpcClient>(std::make_unique<ConnectedClient>(std::move(connection)));
 }
 

@@ -55,13 +55,18 @@ Result<JobReply> read_reply(const Status& end, Response& response) {
 
 }  // namespace
 
+InferenceCalls::InferenceCalls(RpcConnection& connection)
+    : connection_(connection),
+      steps_([&connection](const std::string& workflow, const std::vector<std::string>& loras) {
+        return connection.open_steps(workflow, loras);
+      }) {}
+
 InferenceCalls::~InferenceCalls() { running_.finish_all(); }
 
-template <class Reply, class Request>
-std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Request request,
-                                                  Progress progress, Done<Reply> done) {
-  const auto call = running_.begin();
-  JobDone job_done = [this, call, done = std::move(done)](Result<JobReply> result) {
+template <class Reply>
+InferenceCalls::JobDone InferenceCalls::as_job_done(const std::shared_ptr<CallState>& call,
+                                                    Done<Reply> done) {
+  return [this, call, done = std::move(done)](Result<JobReply> result) {
     if (!result.ok()) {
       done(result.status());
     } else if (Reply* reply = std::get_if<Reply>(&*result)) {
@@ -71,33 +76,71 @@ std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Re
     }
     running_.end(call);
   };
-  JobRequest job(std::move(request));
+}
+
+template <class Reply, class Request>
+std::shared_ptr<CallHandle> InferenceCalls::start(const CallOptions& options, Request request,
+                                                  Progress progress, Done<Reply> done) {
+  const auto call = running_.begin();
+  start(options, JobRequest(std::move(request)), call, std::move(progress),
+        as_job_done<Reply>(call, std::move(done)));
+  return call;
+}
+
+void InferenceCalls::start(const CallOptions& options, JobRequest job,
+                           const std::shared_ptr<CallState>& call, Progress progress,
+                           JobDone job_done) {
   if (const Status status = check_text(job); !status.ok()) {
-    courier_.post([job_done = std::move(job_done), status] { job_done(status); });
-    return call;
+    return courier_.post([job_done = std::move(job_done), status] { job_done(status); });
   }
-  const bool fetch = !keeps(job) && reply_bytes_bound(job) > kInlineBytes;
-  if (fetch || needs_upload(job)) {
+  const SharedMemory* shared = connection_.shared_memory();
+  const bool fetch = !shared && !keeps(job) && reply_bytes_bound(job) > kInlineBytes;
+  if (fetch || needs_upload(job) || (shared && SharedMemory::wanted(job))) {
     courier_.post([this, options, call, fetch, job = std::move(job), progress = std::move(progress),
                    job_done = std::move(job_done)]() mutable {
       start_large(options, std::move(job), call, std::move(progress), std::move(job_done), fetch);
     });
   } else {
-    launch(options, job, call, std::move(progress), std::move(job_done));
+    launch(options, job, call, std::move(progress), taking_regions(std::move(job_done)));
   }
-  return call;
+}
+
+InferenceCalls::JobDone InferenceCalls::taking_regions(JobDone done) {
+  return [this, done = std::move(done)](Result<JobReply> result) mutable {
+    if (!result.ok() || !SharedMemory::has_regions(*result)) return done(std::move(result));
+    courier_.post([this, done = std::move(done), result = std::move(result)]() mutable {
+      take_regions(result);
+      done(std::move(result));
+    });
+  };
+}
+
+void InferenceCalls::take_regions(Result<JobReply>& result) {
+  if (!result.ok() || !SharedMemory::has_regions(*result)) return;
+  SharedMemory* shared = connection_.shared_memory();
+  const Status taken =
+      shared ? shared->take_all(*result)
+             : Status(StatusCode::kUnavailable,
+                      "the local socket to lunad has ended before the result was taken");
+  if (!taken.ok()) result = taken;
 }
 
 void InferenceCalls::start_large(const CallOptions& options, JobRequest request,
                                  const std::shared_ptr<CallState>& call, Progress progress,
                                  JobDone done, bool fetch) {
+  SharedMemory* shared = connection_.shared_memory();
+  SharedMemory::Lent lent;
+  if (shared) lent = shared->lend(request);
   std::vector<std::string> uploaded;
   const Status sent = upload_large(connection_, options, request, call.get(), &uploaded);
   if (fetch) set_keep(request);
-  JobDone after = [this, options, call, fetch, uploaded,
+  JobDone after = [this, options, call, fetch, uploaded, shared, lent = std::move(lent),
                    done = std::move(done)](Result<JobReply> result) mutable {
-    courier_.post([this, options, call, fetch, uploaded = std::move(uploaded),
-                   done = std::move(done), result = std::move(result)]() mutable {
+    courier_.post([this, options, call, fetch, uploaded = std::move(uploaded), shared,
+                   lent = std::move(lent), done = std::move(done),
+                   result = std::move(result)]() mutable {
+      if (shared) shared->give_back(std::exchange(lent, {}));
+      take_regions(result);
       if (!uploaded.empty()) {
         // The answer stands whether or not this works: the session's end frees them too.
         (void)free_tensors(connection_, {options.workflow_id, options.priority, {}}, uploaded);
@@ -203,7 +246,17 @@ std::shared_ptr<CallHandle> InferenceCalls::vae_decode(const CallOptions& option
 std::shared_ptr<CallHandle> InferenceCalls::denoise(const CallOptions& options,
                                                     DenoiseRequest request,
                                                     Done<DenoiseReply> done) {
-  return start<DenoiseReply>(options, std::move(request), {}, std::move(done));
+  if (!connection_.shared_memory() || !StepPool::takes(request)) {
+    return start<DenoiseReply>(options, std::move(request), {}, std::move(done));
+  }
+  const auto call = running_.begin();
+  step_courier_.post([this, options, call, request = std::move(request),
+                      done = as_job_done<DenoiseReply>(call, std::move(done))]() mutable {
+    std::optional<Result<DenoiseReply>> reply = steps_.evaluate(options, request, *call);
+    if (!reply) return start(options, std::move(request), call, {}, std::move(done));
+    done(reply->ok() ? Result<JobReply>(JobReply(std::move(*reply).value())) : reply->status());
+  });
+  return call;
 }
 
 std::shared_ptr<CallHandle> InferenceCalls::sample(const CallOptions& options,

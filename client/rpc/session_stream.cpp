@@ -1,21 +1,12 @@
 #include "client/rpc/session_stream.h"
 
-#include <fstream>
-
 #include "client/rpc/rpc_status.h"
+#include "common/local/host_id.h"
 
 namespace luna::client {
 namespace {
 
 constexpr const char* kClientVersion = "0.1.0";
-
-/// Tells hosts apart; empty where the system has no boot id.
-std::string host_id() {
-  std::string id;
-  std::ifstream file("/proc/sys/kernel/random/boot_id");
-  std::getline(file, id);
-  return id;
-}
 
 }  // namespace
 

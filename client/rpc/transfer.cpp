@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "client/rpc/tensor_walk.h"
 #include "common/wire/tensor_wire.h"
@@ -64,28 +65,49 @@ std::uint64_t float_bytes(const TensorRef& tensor) {
   return tensor.spec.validate().ok() ? 4 * static_cast<std::uint64_t>(tensor.spec.numel()) : 0;
 }
 
-}  // namespace
-
-Result<TensorRef> upload(RpcConnection& connection, const CallOptions& options,
-                         const TensorRef& tensor, CallState* call) {
-  LUNA_RETURN_IF_ERROR(require_host_bytes(tensor));
-  const BytesPtr bytes = tensor.host_bytes();
+/// From the region, or in chunks where that is null.
+Result<TensorRef> upload_from(RpcConnection& connection, const CallOptions& options,
+                              const TensorSpec& spec, const SharedRegion* region,
+                              const Bytes& bytes, CallState* call) {
   Exchange exchange(call);
   LUNA_RETURN_IF_ERROR(
-      connection.prepare(exchange.context(), with_deadline(options, bytes->view().size())));
+      connection.prepare(exchange.context(), with_deadline(options, bytes.view().size())));
   v1::UploadTensorResponse response;
   const auto writer = connection.tensors().Upload(&exchange.context(), &response);
   v1::UploadTensorRequest message;
-  wire::to_wire(tensor.spec, message.mutable_spec());
+  wire::to_wire(spec, message.mutable_spec());
   bool open = writer->Write(message);
-  for (std::size_t at = 0; open && at < bytes->view().size(); at += kChunkBytes) {
-    const auto part = bytes->view().subspan(at, std::min(kChunkBytes, bytes->view().size() - at));
+  if (region) {
+    message.mutable_region()->set_region_id(region->region_id);
+    message.mutable_region()->set_offset(region->offset);
+    if (open) writer->Write(message);
+    open = false;
+  }
+  for (std::size_t at = 0; open && at < bytes.view().size(); at += kChunkBytes) {
+    const auto part = bytes.view().subspan(at, std::min(kChunkBytes, bytes.view().size() - at));
     message.mutable_chunk()->assign(reinterpret_cast<const char*>(part.data()), part.size());
     open = writer->Write(message);
   }
   writer->WritesDone();
   LUNA_RETURN_IF_ERROR(connection.status(writer->Finish()));
   return wire::from_wire(*response.mutable_tensor());
+}
+
+}  // namespace
+
+Result<TensorRef> upload(RpcConnection& connection, const CallOptions& options,
+                         const TensorRef& tensor, CallState* call) {
+  LUNA_RETURN_IF_ERROR(require_host_bytes(tensor));
+  const BytesPtr bytes = tensor.host_bytes();
+  if (SharedMemory* shared = connection.shared_memory();
+      shared && bytes->view().size() > SharedMemory::kSmallest) {
+    if (const auto sealed = shared->seal(bytes); sealed.ok()) {
+      auto kept = upload_from(connection, options, tensor.spec, &sealed->place, *bytes, call);
+      shared->forget(*sealed);
+      return kept;
+    }
+  }
+  return upload_from(connection, options, tensor.spec, nullptr, *bytes, call);
 }
 
 Result<TensorRef> download(RpcConnection& connection, const CallOptions& options,
@@ -95,12 +117,15 @@ Result<TensorRef> download(RpcConnection& connection, const CallOptions& options
       connection.prepare(exchange.context(), with_deadline(options, std::size_t{1} << 30)));
   v1::DownloadTensorRequest request;
   request.set_resident_id(resident_id);
+  SharedMemory* shared = connection.shared_memory();
+  request.set_as_region(shared != nullptr);
   const auto reader = connection.tensors().Download(&exchange.context(), request);
   v1::DownloadTensorResponse message;
   Status failure;
   TensorRef tensor;
   std::string bytes;
   bool begun = false;
+  std::optional<SharedRegion> region;
   while (reader->Read(&message)) {
     if (!begun) {
       auto spec = wire::from_wire(message.spec());
@@ -110,14 +135,19 @@ Result<TensorRef> download(RpcConnection& connection, const CallOptions& options
         break;
       }
       tensor.spec = std::move(*spec);
-      bytes.reserve(tensor.spec.byte_size());
       begun = true;
+      if (message.has_region()) {
+        region = SharedRegion{message.region().region_id(), message.region().offset()};
+        continue;
+      }
+      bytes.reserve(tensor.spec.byte_size());
     }
     bytes += message.chunk();
   }
   const Status end = connection.status(reader->Finish());
   LUNA_RETURN_IF_ERROR(failure);
   LUNA_RETURN_IF_ERROR(end);
+  if (region) return shared->take(std::move(tensor.spec), *region);
   tensor.place = bytes_from(std::move(bytes));
   LUNA_RETURN_IF_ERROR(tensor.validate("downloaded tensor"));
   return tensor;

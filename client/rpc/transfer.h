@@ -9,12 +9,13 @@
 
 namespace luna::client {
 
-/// What goes inline in one message together; tensors beyond it are uploaded first. Below the
-/// daemon's default of 64 MiB for one tensor.
-inline constexpr std::uint64_t kInlineBytes = 48ull << 20;
+/// What goes inline in one message together, where there is no shared memory; tensors beyond it are
+/// uploaded first, in pieces.
+inline constexpr std::uint64_t kInlineBytes = 4ull << 20;
 
-/// Blocking transfers. Without a deadline of its own a transfer gets one by its size (a minute, and
-/// a second for each MiB). `call` may be null; its cancellation ends the transfer.
+/// Blocking transfers; through shared memory where there is. Without a deadline of its own a
+/// transfer gets one by its size (a minute, and a second for each MiB). `call` may be null; its
+/// cancellation ends the transfer.
 Result<TensorRef> upload(RpcConnection& connection, const CallOptions& options,
                          const TensorRef& tensor, CallState* call = nullptr);
 /// The tensor with its bytes.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,12 @@
 #include "common/types/tensor.h"
 
 namespace luna::client {
+
+/// A tensor and its bytes, which live as long as any copy of the reference.
+struct WritableTensor {
+  TensorRef tensor;
+  std::span<std::byte> bytes;
+};
 
 /// The port for everything that is not inference. Blocking, thread-safe; every call has a deadline
 /// (30 s unless said otherwise).
@@ -30,6 +37,8 @@ class AdminService {
   };
   virtual Result<Models> list_models(const std::string& folder) = 0;
   virtual Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) = 0;
+  /// Names, types and shapes of a model's weights, by name, as its files' headers have them.
+  virtual Result<std::vector<NamedTensor>> list_model_tensors(const std::string& file) = 0;
   virtual Result<LoadedModel> load_model(Slot slot, const ModelRef& model) = 0;
   /// Off the devices of all workers; `host`: the host copies too.
   virtual Result<UnloadModelReply> unload_model(const std::string& file, bool host) = 0;
@@ -45,6 +54,10 @@ class AdminService {
   /// LoraRef::path takes ("sha256:...").
   virtual Result<std::string> upload_adapter(const std::string& path) = 0;
 
+  /// A tensor to be filled, and then to be named in calls. Where client and server share memory it
+  /// lies there, and nothing is copied on its way; elsewhere it lies on the heap. Its content is
+  /// undefined at first. Who writes to it while a call uses it changes that call's result.
+  virtual Result<WritableTensor> allocate(const TensorSpec& spec) = 0;
   virtual Result<TensorRef> upload(const std::string& workflow_id,
                                    const TensorRef& host_tensor) = 0;
   virtual Result<TensorRef> download(const std::string& workflow_id,

@@ -76,9 +76,13 @@ struct Config {
     std::uint32_t workflows = 1024;
     std::uint32_t sessions = 1024;
     std::uint64_t resident_bytes_per_session = 4ull << 30;
+    std::uint64_t resident_bytes_per_workflow = 16ull << 30;
+    std::uint32_t regions_per_session = 1024;
+    std::uint64_t region_bytes_per_session = 4ull << 30;
     std::uint32_t default_ttl_seconds = 3600;
     std::uint32_t max_reruns = 3;
     std::uint32_t pinned_files = 256;
+    std::uint32_t step_sockets_per_session = 16;
     std::uint64_t adapter_bytes = 2ull << 30;
     std::uint64_t uploads_bytes = 16ull << 30;
   } limits;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/local/descriptors.h"
 #include "common/local/little_endian.h"
 #include "common/local/memory.h"
 
@@ -111,7 +112,14 @@ std::size_t WireFrame::pieces_from(std::size_t offset, std::span<iovec> pieces) 
 Result<std::vector<BytesPtr>> take_attachments(Frame& frame) {
   std::vector<BytesPtr> mapped;
   mapped.reserve(frame.descriptors.size());
-  for (UniqueFd& fd : frame.descriptors) {
+  for (std::size_t i = 0; i < frame.descriptors.size(); ++i) {
+    UniqueFd& fd = frame.descriptors[i];
+    const bool bytes_wanted = std::ranges::any_of(
+        frame.table, [&](const Frame::Attachment& a) { return a.place == i && a.size > 0; });
+    if (!bytes_wanted && !sealed_against_shrinking(fd.get())) {
+      mapped.push_back(descriptor_alone(std::move(fd)));
+      continue;
+    }
     LUNA_ASSIGN_OR_RETURN(BytesPtr bytes, map_received(std::move(fd)));
     mapped.push_back(std::move(bytes));
   }

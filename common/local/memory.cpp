@@ -4,8 +4,10 @@
 #include <cstdint>
 
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "common/local/errno_status.h"
@@ -86,6 +88,10 @@ Result<MemoryRegion> MemoryRegion::create(const std::string& name, std::size_t s
   return MemoryRegion(std::move(fd), std::move(mapping));
 }
 
+BytesPtr MemoryRegion::share() && {
+  return std::make_shared<MappedBytes>(std::move(fd_), std::move(mapping_));
+}
+
 Result<BytesPtr> MemoryRegion::finish() && {
   const std::size_t size = mapping_.bytes().size();
   mapping_.reset();
@@ -102,21 +108,53 @@ bool sealed_against_shrinking(int fd) {
   return seals >= 0 && (seals & F_SEAL_SHRINK) != 0;
 }
 
-Result<BytesPtr> map_received(UniqueFd fd) {
-  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+bool sealed_against_writing(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
+  return seals >= 0 && (seals & F_SEAL_WRITE) != 0;
+}
+
+Result<std::uint64_t> received_size(int fd) {
+  const int seals = ::fcntl(fd, F_GET_SEALS);
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0) {
     return error(
         StatusCode::kInvalidArgument,
         "expected a memory descriptor sealed against shrinking, found {}",
         seals < 0 ? std::string("a descriptor without seals") : fmt::format("seals {:#x}", seals));
   }
+  struct statfs system{};
+  if (::fstatfs(fd, &system) != 0) return errno_status(errno, "reading a descriptor's kind");
+  if (system.f_type != TMPFS_MAGIC) {
+    return error(StatusCode::kInvalidArgument,
+                 "expected a memory descriptor of ordinary pages, found one of huge pages");
+  }
   // The size is read after the seal: from there on it cannot become smaller.
   struct stat info{};
-  if (::fstat(fd.get(), &info) != 0) return errno_status(errno, "reading a descriptor's size");
-  LUNA_ASSIGN_OR_RETURN(Mapping mapping,
-                        map_descriptor(fd.get(), static_cast<std::size_t>(info.st_size), PROT_READ,
-                                       read_only_flags(seals)));
+  if (::fstat(fd, &info) != 0) return errno_status(errno, "reading a descriptor's size");
+  return static_cast<std::uint64_t>(info.st_size);
+}
+
+Result<BytesPtr> map_received(UniqueFd fd) {
+  LUNA_ASSIGN_OR_RETURN(const std::uint64_t size, received_size(fd.get()));
+  const int flags = read_only_flags(::fcntl(fd.get(), F_GET_SEALS));
+  LUNA_ASSIGN_OR_RETURN(Mapping mapping, map_descriptor(fd.get(), size, PROT_READ, flags));
   return BytesPtr(std::make_shared<MappedBytes>(std::move(fd), std::move(mapping)));
+}
+
+Result<SharedMapping> map_shared(UniqueFd fd) {
+  LUNA_ASSIGN_OR_RETURN(const std::uint64_t size, received_size(fd.get()));
+  const int seals = ::fcntl(fd.get(), F_GET_SEALS);
+  const int access = ::fcntl(fd.get(), F_GETFL);
+  SharedMapping shared;
+  shared.constant = (seals & F_SEAL_WRITE) != 0;
+  const bool read_only = shared.constant || (seals & F_SEAL_FUTURE_WRITE) != 0 ||
+                         (access >= 0 && (access & O_ACCMODE) == O_RDONLY);
+  LUNA_ASSIGN_OR_RETURN(
+      Mapping mapping,
+      map_descriptor(fd.get(), size, read_only ? PROT_READ : PROT_READ | PROT_WRITE,
+                     read_only_flags(seals)));
+  if (!read_only) shared.writable = mapping.bytes();
+  shared.bytes = std::make_shared<MappedBytes>(std::move(fd), std::move(mapping));
+  return shared;
 }
 
 Result<BytesPtr> slice_of(BytesPtr whole, std::uint64_t offset, std::uint64_t size) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -39,6 +40,10 @@ class MemoryRegion {
   std::span<std::byte> bytes() { return mapping_.bytes(); }
   int fd() const { return fd_.get(); }
 
+  /// The memory as those see it who may not write; who kept bytes() goes on writing as long as the
+  /// result lives.
+  BytesPtr share() &&;
+
   /// Ends the writing: the content is sealed and nobody, the maker included, can change it any
   /// more.
   Result<BytesPtr> finish() &&;
@@ -53,11 +58,29 @@ class MemoryRegion {
 /// another process.
 bool sealed_against_shrinking(int fd);
 
+/// Nobody can write to the memory behind `fd` any more.
+bool sealed_against_writing(int fd);
+
+/// Size of the memory behind a received descriptor, from now on the least that it will ever have.
+/// INVALID_ARGUMENT for anything but a memfd that is sealed against shrinking, huge pages among
+/// them: where those are short, to read them is SIGBUS.
+Result<std::uint64_t> received_size(int fd);
+
 /// Maps all of a received descriptor read-only. INVALID_ARGUMENT unless it is memory that is sealed
 /// against shrinking (a peer could otherwise truncate it, and reading would end in SIGBUS). The
 /// content is immutable only when the sender sealed writing too; without that seal it may change
 /// while it is read.
 Result<BytesPtr> map_received(UniqueFd fd);
+
+/// Another process's memory, mapped so that both may write where that is allowed.
+struct SharedMapping {
+  BytesPtr bytes;
+  std::span<std::byte> writable;  ///< all of it, or nothing when it may only be read
+  bool constant = false;          ///< sealed: nobody can change it any more
+};
+/// As map_received(), and writable where the sender left it so. What the other side does meanwhile
+/// shows at once: nothing that was read there may be relied on a second time.
+Result<SharedMapping> map_shared(UniqueFd fd);
 
 /// `size` bytes of `whole` from `offset` on; shares its owner and its descriptor. INVALID_ARGUMENT
 /// when out of range.

@@ -71,6 +71,14 @@ struct QueueInfo {
   std::uint64_t jobs = 0;
   double oldest_wait_seconds = 0;  ///< since the oldest was admitted, runs on dead workers included
 };
+struct SessionInfo {
+  std::string client_name;
+  double seconds_open = 0;
+  std::vector<std::string> planes;  ///< that it uses, the best first: "shm", "inline"
+  std::uint64_t tensors = 0, tensor_bytes = 0;
+  std::uint64_t regions = 0, region_bytes = 0;  ///< results that it has not taken yet among them
+  std::string fallback;  ///< why it has no better plane; "" while it has the best one
+};
 struct StatusInfo {
   std::string version;
   double uptime_seconds = 0;
@@ -81,10 +89,14 @@ struct StatusInfo {
   JobTotals jobs;
   std::vector<QueueInfo> queues;  ///< by priority, then workflow; none is empty
   std::uint32_t sessions = 0;
+  std::vector<SessionInfo> open_sessions;  ///< the oldest first
   std::uint64_t resident_tensors = 0, resident_bytes = 0;
+  std::uint64_t regions = 0, region_bytes = 0;         ///< shared memory of all sessions
   std::uint64_t host_copies = 0, host_copy_bytes = 0;  ///< of weights, shared by all workers
-  std::uint64_t host_copy_hits = 0;   ///< components that a worker took from there, no file read
-  std::uint64_t component_reads = 0;  ///< components that a worker read from a file
+  std::uint64_t host_copy_hits = 0;    ///< components that a worker took from there, no file read
+  std::uint64_t component_reads = 0;   ///< components that a worker read from a file
+  std::uint32_t step_sockets = 0;      ///< open ones
+  std::uint64_t step_evaluations = 0;  ///< answered over step sockets, open or not
   std::vector<std::string> pinned_files;  ///< their components are never evicted, wherever loaded
   std::vector<EventInfo> events;
 };

@@ -72,11 +72,20 @@ struct VaeDecodeReply {
   TensorRef pixels;
 };  ///< [B, H, W, 3] in 0..1 (or 0..255)
 
+/// An entry of a model file's header.
+struct NamedTensor {
+  std::string name;
+  TensorSpec spec;
+  bool operator==(const NamedTensor&) const = default;
+};
+
 struct InspectModelRequest {
   std::string path;
+  bool tensors = false;  ///< the reply lists them
 };
 struct InspectModelReply {
   std::vector<ComponentInfo> components;
+  std::vector<NamedTensor> tensors = {};  ///< by name; of a folder with the subfolder before the name
 };
 struct LoadModelRequest {
   Slot slot = Slot::kUNet;

@@ -37,6 +37,8 @@ struct WorkerReport {
                ///< "overlays", of what adapters made of them; "activations_estimate", of the
                ///< largest forward so far as it was estimated before it ran; "results", made and
                ///< not yet handed over
+  std::map<std::uint64_t, std::uint64_t>
+      step_evaluations;  ///< answered, by open step socket (StepsId)
   std::map<std::string, std::uint64_t>
       files_read;  ///< since the start: "models", components that came from a file rather than a
                    ///< host copy; "adapters"

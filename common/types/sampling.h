@@ -101,6 +101,7 @@ struct DenoiseReply {
   std::vector<TensorRef> denoised;  ///< [C, h, w] a row, f32
   std::vector<AppliedLoras> loras;  ///< as SampleReply's
   std::vector<std::string> warnings;
+  double seconds_on_device = 0;  ///< of the longest forward that served it; 0: not known
 };
 
 }  // namespace luna

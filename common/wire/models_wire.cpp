@@ -1,5 +1,7 @@
 #include "common/wire/models_wire.h"
 
+#include "common/wire/tensor_wire.h"
+
 namespace luna::wire {
 namespace {
 
@@ -258,12 +260,23 @@ Result<LoadModelRequest> from_wire(v1::LoadModelRequest& message, const FieldPat
 
 void to_wire(const InspectModelReply& reply, v1::InspectModelResponse* out) {
   for (const ComponentInfo& info : reply.components) to_wire(info, out->add_components());
+  for (const NamedTensor& tensor : reply.tensors) {
+    v1::NamedTensor* named = out->add_tensors();
+    named->set_name(tensor.name);
+    to_wire(tensor.spec, named->mutable_spec());
+  }
 }
 
 Result<InspectModelReply> from_wire(v1::InspectModelResponse& message, const FieldPath& path) {
   InspectModelReply reply;
   LUNA_ASSIGN_OR_RETURN(reply.components,
                         components_from_wire(*message.mutable_components(), path));
+  for (int i = 0; i < message.tensors_size(); ++i) {
+    v1::NamedTensor& named = *message.mutable_tensors(i);
+    const FieldPath at = path.item("tensors", static_cast<std::size_t>(i));
+    LUNA_ASSIGN_OR_RETURN(TensorSpec spec, from_wire(named.spec(), at.field("spec")));
+    reply.tensors.push_back({std::move(*named.mutable_name()), std::move(spec)});
+  }
   return reply;
 }
 

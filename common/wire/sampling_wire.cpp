@@ -285,6 +285,7 @@ Result<DenoiseRequest> from_wire(v1::DenoiseRequest& message, const FieldPath& p
 void to_wire(const DenoiseReply& reply, v1::DenoiseResponse* out) {
   list_to_wire(reply.denoised, out->mutable_denoised());
   loras_applied_to_wire(reply, out);
+  out->set_seconds_on_device(reply.seconds_on_device);
 }
 
 Result<DenoiseReply> from_wire(v1::DenoiseResponse& message, const FieldPath& path) {
@@ -292,6 +293,7 @@ Result<DenoiseReply> from_wire(v1::DenoiseResponse& message, const FieldPath& pa
   LUNA_ASSIGN_OR_RETURN(reply.denoised,
                         list_from_wire(*message.mutable_denoised(), "denoised", path));
   LUNA_RETURN_IF_ERROR(loras_applied_from_wire(message, path, reply));
+  reply.seconds_on_device = message.seconds_on_device();
   return reply;
 }
 

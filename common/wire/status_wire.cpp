@@ -94,6 +94,30 @@ Result<PoolInfo> pool_from_wire(v1::PoolStatus& message, const FieldPath& path) 
   return pool;
 }
 
+void to_wire(const SessionInfo& session, v1::SessionStatus* out) {
+  out->set_client_name(session.client_name);
+  out->set_seconds_open(session.seconds_open);
+  for (const std::string& plane : session.planes) out->add_planes(plane);
+  out->set_tensors(session.tensors);
+  out->set_tensor_bytes(session.tensor_bytes);
+  out->set_regions(session.regions);
+  out->set_region_bytes(session.region_bytes);
+  out->set_fallback(session.fallback);
+}
+
+SessionInfo session_from_wire(v1::SessionStatus& message) {
+  SessionInfo session;
+  session.client_name = std::move(*message.mutable_client_name());
+  session.seconds_open = message.seconds_open();
+  session.planes.assign(message.planes().begin(), message.planes().end());
+  session.tensors = message.tensors();
+  session.tensor_bytes = message.tensor_bytes();
+  session.regions = message.regions();
+  session.region_bytes = message.region_bytes();
+  session.fallback = std::move(*message.mutable_fallback());
+  return session;
+}
+
 }  // namespace
 
 void to_wire(const WorkerInfo& worker, v1::WorkerStatus* out) {
@@ -175,10 +199,16 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   out->set_sessions(status.sessions);
   out->mutable_tensors()->set_tensors(status.resident_tensors);
   out->mutable_tensors()->set_bytes(status.resident_bytes);
+  out->mutable_tensors()->set_regions(status.regions);
+  out->mutable_tensors()->set_region_bytes(status.region_bytes);
+  for (const SessionInfo& session : status.open_sessions)
+    to_wire(session, out->add_open_sessions());
   out->mutable_host_copies()->set_copies(status.host_copies);
   out->mutable_host_copies()->set_bytes(status.host_copy_bytes);
   out->mutable_host_copies()->set_hits(status.host_copy_hits);
   out->mutable_host_copies()->set_reads(status.component_reads);
+  out->mutable_steps()->set_open_sockets(status.step_sockets);
+  out->mutable_steps()->set_evaluations(status.step_evaluations);
   for (const EventInfo& event : status.events) {
     v1::Event* message = out->add_events();
     message->set_time(event.unix_time);
@@ -212,10 +242,16 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
   status.sessions = message.sessions();
   status.resident_tensors = message.tensors().tensors();
   status.resident_bytes = message.tensors().bytes();
+  status.regions = message.tensors().regions();
+  status.region_bytes = message.tensors().region_bytes();
+  for (v1::SessionStatus& session : *message.mutable_open_sessions())
+    status.open_sessions.push_back(session_from_wire(session));
   status.host_copies = message.host_copies().copies();
   status.host_copy_bytes = message.host_copies().bytes();
   status.host_copy_hits = message.host_copies().hits();
   status.component_reads = message.host_copies().reads();
+  status.step_sockets = message.steps().open_sockets();
+  status.step_evaluations = message.steps().evaluations();
   for (v1::Event& event : *message.mutable_events()) {
     status.events.push_back({event.time(), std::move(*event.mutable_text())});
   }

@@ -7,7 +7,9 @@
 
 #include "common/config/version.h"
 #include "common/log/log.h"
+#include "daemon/front/api/unix_listener.h"
 #include "daemon/front/core/model_roots.h"
+#include "daemon/front/core/plane_desk.h"
 #include "daemon/front/dispatch/link_port.h"
 #include "daemon/front/dispatch/request_fingerprint.h"
 
@@ -32,11 +34,16 @@ FrontDaemon::~FrontDaemon() {
   if (closing_.joinable()) closing_.join();
   metrics_.reset();
   api_.reset();
+  local_.reset();
   supervisor_.reset();
 }
 
 Status FrontDaemon::start() {
   LUNA_ASSIGN_OR_RETURN(const ModelRoots roots, ModelRoots::open(config_->models));
+  if (!config_->server.unix_socket.empty()) {
+    LUNA_RETURN_IF_ERROR(prepare_socket_path(config_->server.unix_socket));
+    start_local_socket();  // before a session can ask for it
+  }
   LUNA_ASSIGN_OR_RETURN(api_, ApiServer::start(core_, *config_, config_->server.unix_socket));
   if (!config_->metrics.listen.empty()) {
     LUNA_ASSIGN_OR_RETURN(
@@ -60,6 +67,21 @@ Status FrontDaemon::start() {
            config_->server.listen.empty() ? "" : " and " + config_->server.listen);
   if (metrics_) log.info("metrics at http://{}/metrics", config_->metrics.listen);
   return {};
+}
+
+void FrontDaemon::start_local_socket() {
+  const Config::Limits& limits = config_->limits;
+  if (limits.regions_per_session == 0 || limits.region_bytes_per_session == 0) return;
+  auto started =
+      LocalServer::start(core_, {.path = LocalServer::path_beside(config_->server.unix_socket),
+                                 .max_sessions = limits.sessions,
+                                 .steps = &steps_});
+  if (started.ok()) {
+    local_ = *std::move(started);
+  } else {
+    log::logger("front").warn("no shared memory for local clients: {}", started.status().message());
+    core_.planes().stop(started.status().message());
+  }
 }
 
 ExitCode FrontDaemon::run() {
@@ -128,6 +150,7 @@ void FrontDaemon::close_api(bool all_ended) {
   // waiting.
   closing_ = std::thread([this, patience = all_ended ? kReplyTime : std::chrono::seconds(0)] {
     api_->shutdown(Deadline::after(patience));
+    local_.reset();
     boost::asio::post(io_, [this] { stop_workers(); });
     metrics_.reset();  // its HTTP server takes up to two seconds to end; the workers take theirs
   });

@@ -11,6 +11,8 @@
 #include "daemon/front/api/server.h"
 #include "daemon/front/core/front_core.h"
 #include "daemon/front/exit_code.h"
+#include "daemon/front/local/core_steps.h"
+#include "daemon/front/local/local_server.h"
 #include "daemon/front/metrics/metrics_server.h"
 #include "daemon/front/supervisor/supervisor.h"
 
@@ -34,6 +36,8 @@ class FrontDaemon {
  private:
   enum class Phase { kServing, kDraining, kClosingApi, kStoppingWorkers };
 
+  /// Shared memory for local clients. Without it they send their tensors inside the calls.
+  void start_local_socket();
   void wait_for_signal();
   void on_signal(int number);
   void schedule_tick();
@@ -45,6 +49,8 @@ class FrontDaemon {
   boost::asio::io_context io_{1};
   FrontCore core_;
   std::unique_ptr<Supervisor> supervisor_;
+  CoreSteps steps_{core_};
+  std::unique_ptr<LocalServer> local_;  ///< null where it could not listen
   std::unique_ptr<ApiServer> api_;
   std::unique_ptr<MetricsServer> metrics_;  ///< null when [metrics] listen is ""
   boost::asio::signal_set signals_;

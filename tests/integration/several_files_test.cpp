@@ -18,6 +18,7 @@ namespace luna::support {
 namespace {
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
@@ -187,6 +188,27 @@ TEST_F(SeveralFiles, AFolderTellsWhatItHolds) {
   std::set<Slot> slots;
   for (const ComponentInfo& component : *components) slots.insert(component.slot);
   EXPECT_EQ(slots, (std::set<Slot>{Slot::kUNet, Slot::kVae, Slot::kClipL, Slot::kClipG}));
+}
+
+TEST_F(SeveralFiles, EveryLayoutTellsNamesTypesAndShapesOfItsTensors) {
+  const auto of = [](const std::string& file) {
+    const auto listed = client_->list_model_tensors(file);
+    EXPECT_TRUE(listed.ok()) << file << ": " << listed.status().to_string();
+    return listed.ok() ? *listed : std::vector<NamedTensor>();
+  };
+  const std::string name = "model.diffusion_model.input_blocks.0.0.weight";
+  const auto in = [](const std::vector<NamedTensor>& tensors, const std::string& wanted) {
+    for (const NamedTensor& tensor : tensors)
+      if (tensor.name == wanted) return tensor.spec;
+    return TensorSpec();
+  };
+  const auto whole = of("sd.safetensors");
+  EXPECT_EQ(of("sd-shards.safetensors.index.json"), whole);
+  const TensorSpec conv_in = in(whole, name);
+  EXPECT_THAT(conv_in.shape, ElementsAre(TinySd15Options().unet_channels, 4, 3, 3));
+  EXPECT_EQ(in(of("sd"), "unet/conv_in.weight"), conv_in);
+  EXPECT_TRUE(std::is_sorted(whole.begin(), whole.end(),
+                             [](const auto& a, const auto& b) { return a.name < b.name; }));
 }
 
 TEST_F(SeveralFiles, BadOnesAreRefusedWithIndexAndShard) {

@@ -1,4 +1,5 @@
-# Reads the dynamic section of the executables: the front never links torch or CUDA, the worker never gRPC.
+# Reads the dynamic section of the executables: the front never links torch or CUDA, the worker never gRPC (it reads
+# protobuf's messages from step sockets: docs/decisions/0016).
 # cmake -DBIN=<folder of the executables> -P check_binaries.cmake
 cmake_minimum_required(VERSION 3.24)
 find_program(READELF readelf REQUIRED)
@@ -23,8 +24,8 @@ if(NOT front MATCHES "grpc")
   message(SEND_ERROR "lunad does not link gRPC: ${front}")
 endif()
 needed_of(luna-worker worker)
-if(worker MATCHES "grpc|protobuf|absl")
-  message(SEND_ERROR "luna-worker links gRPC or protobuf: ${worker}")
+if(worker MATCHES "grpc|absl")
+  message(SEND_ERROR "luna-worker links gRPC: ${worker}")
 endif()
 if(worker MATCHES "torch_cuda|c10_cuda")
   message(SEND_ERROR "luna-worker links CUDA at build time: ${worker}")

@@ -20,6 +20,8 @@ expect_refusal(daemon/front/core/x.h "#include \"daemon/ipc/session/worker_link.
 expect_refusal(client/cli/x.cpp "#include \"daemon/ipc/protocol/codec.h\"" "not[ \n]+an[ \n]+allowed[ \n]+arrow")
 expect_refusal(daemon/front/core/x.cpp "#include <grpcpp/grpcpp.h>" "must[ \n]+not[ \n]+know")
 expect_refusal(daemon/worker/formats/x.cpp "#include <ATen/ATen.h>" "must[ \n]+not[ \n]+know")
+expect_refusal(daemon/worker/steps/x.cpp "#include \"luna/v1/primitives.grpc.pb.h\"" "not[ \n]+an[ \n]+allowed[ \n]+arrow")
+expect_refusal(daemon/worker/engine/x.cpp "#include \"luna/v1/local.pb.h\"" "not[ \n]+an[ \n]+allowed[ \n]+arrow")
 expect_refusal(daemon/somewhere/x.cpp "#include <vector>" "no[ \n]+line[ \n]+in")
 
 file(REMOVE_RECURSE ${TMP})

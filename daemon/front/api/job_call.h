@@ -15,13 +15,19 @@ grpc::ServerUnaryReactor* run_job(ApiContext& api, Gate::Ticket ticket, const Ca
                                   JobRequest request, Response* response, Write write) {
   const auto call = UnaryCall::open(std::move(ticket));
   JobEvents events;
-  events.on_done = [call, response, write, limits = api.limits](Result<JobReply> result) {
+  events.on_done = [call, response, write, &api,
+                    session = caller.session_id](Result<JobReply> result) {
     call->finish_with([&]() -> Status {
       if (!result.ok()) return result.status();
       const Reply* reply = std::get_if<Reply>(&*result);
       if (!reply) return error(StatusCode::kInternal, "a worker answered another kind of job");
-      LUNA_RETURN_IF_ERROR(check_inline_size(*result, limits));
+      HandedOver results = hand_over(api.core, session, *result);
+      if (Status status = check_inline_size(*result, api.limits); !status.ok()) {
+        results.drop();
+        return status;
+      }
       write(*reply, response);
+      call->answer_with(std::move(results));
       return {};
     });
   };

@@ -70,7 +70,8 @@ grpc::ServerUnaryReactor* ModelsService::Inspect(grpc::CallbackServerContext* co
   return run_about_files<InspectModelReply>(api_, context, response,
                                             [&]() -> Result<InspectModelRequest> {
                                               LUNA_RETURN_IF_ERROR(check_file(request->file()));
-                                              return InspectModelRequest{request->file()};
+                                              return InspectModelRequest{request->file(),
+                                                                         request->tensors()};
                                             });
 }
 

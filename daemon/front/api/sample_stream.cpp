@@ -17,6 +17,7 @@ std::shared_ptr<SampleStream> SampleStream::open(ApiContext& api, Gate::Ticket t
 
 void SampleStream::start(const Caller& caller, SampleRequest request) {
   const auto self = shared_from_this();
+  session_ = caller.session_id;
   JobEvents events;
   events.on_progress = [self](const SampleProgress& progress) { self->on_progress(progress); };
   events.on_done = [self](Result<JobReply> result) { self->on_done(std::move(result)); };
@@ -54,8 +55,13 @@ void SampleStream::on_done(Result<JobReply> result) {
   } else if (SampleReply* reply = std::get_if<SampleReply>(&*result); !reply) {
     end_ = error(StatusCode::kInternal, "a worker answered another kind of job");
   } else {
+    regions_ = hand_over(api_->core, session_, *result);
     end_ = check_inline_size(*result, api_->limits);
-    if (end_->ok()) result_ = std::move(*reply);
+    if (end_->ok()) {
+      result_ = std::move(*reply);
+    } else {
+      regions_.drop();
+    }
   }
   advance();
 }
@@ -90,6 +96,7 @@ void SampleStream::OnWriteDone(bool ok) {
   std::lock_guard lock(mutex_);
   writing_ = false;
   if (!ok) {
+    regions_.drop();
     waiting_.reset();
     result_.reset();
     if (!end_ || end_->ok()) end_ = error(StatusCode::kCancelled, "the client went away");
@@ -106,6 +113,7 @@ void SampleStream::OnCancel() {
     end_ = error(StatusCode::kCancelled, "the client cancelled the call or went away");
     waiting_.reset();
     result_.reset();
+    regions_.drop();
     advance();
     if (!submitted_) return;
     job = job_;

@@ -7,6 +7,7 @@
 #include <grpcpp/support/server_callback.h>
 
 #include "daemon/front/api/api_context.h"
+#include "daemon/front/api/handed_over.h"
 #include "luna/v1/primitives.pb.h"
 
 namespace luna::front {
@@ -47,6 +48,8 @@ class SampleStream final : public grpc::ServerWriteReactor<v1::SampleResponse>,
   v1::SampleResponse on_its_way_;
   std::optional<SampleProgress> waiting_;
   std::optional<SampleReply> result_;
+  std::string session_;
+  HandedOver regions_;         ///< of the result, until it is known to have left
   std::optional<Status> end_;  ///< known once the job is done or the call cancelled
 };
 

@@ -96,14 +96,20 @@ class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v
       return error(StatusCode::kInvalidArgument,
                    "a session takes one Hello, and a second one came");
     }
+    const v1::SessionHello& hello = request_.hello();
     const std::string session = api_.core.open_session(
-        wire::trailer_message(request_.hello().client_name(), kMaxNameBytes));
+        wire::trailer_message(hello.client_name(), kMaxNameBytes), hello.host_id());
     if (session.empty()) {
       return error(StatusCode::kResourceExhausted, "{} sessions are open, as many as are allowed",
                    api_.limits.sessions);
     }
     welcome->set_session_id(session);
     welcome->set_server_version(api_.core.status().version);
+    if (const auto offer = api_.core.planes().offer(session)) {
+      welcome->mutable_local_socket()->set_path(offer->path);
+      welcome->mutable_local_socket()->set_token(offer->token);
+      welcome->add_planes("shm");
+    }
     welcome->add_planes("inline");
     {
       std::lock_guard lock(mutex_);

@@ -1,10 +1,13 @@
 #include "daemon/front/api/tensors_service.h"
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 
+#include "common/local/memory.h"
 #include "common/wire/tensor_wire.h"
 #include "daemon/front/api/call_metadata.h"
+#include "daemon/front/api/handed_over.h"
 #include "daemon/front/api/unary_call.h"
 
 namespace luna::front {
@@ -60,31 +63,68 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadTensorRequest>
         return error(StatusCode::kResourceExhausted, "spec: {} has {} bytes; a session may keep {}",
                      spec_.to_string(), spec_.byte_size(), api_.limits.resident_bytes_per_session);
       }
-      bytes_.reserve(spec_.byte_size());
       begun_ = true;
       return {};
     }
-    if (message_.part_case() != v1::UploadTensorRequest::kChunk) {
-      return error(StatusCode::kInvalidArgument, "after the spec, an upload has chunks only");
+    if (tensor_) {
+      return error(StatusCode::kInvalidArgument, "an upload from a region ends with the region");
     }
-    if (message_.chunk().size() > spec_.byte_size() - bytes_.size()) {
+    switch (message_.part_case()) {
+      case v1::UploadTensorRequest::kChunk:
+        return gather(message_.chunk());
+      case v1::UploadTensorRequest::kRegion:
+        return look_into(message_.region());
+      default:
+        return error(StatusCode::kInvalidArgument,
+                     "after the spec, an upload has chunks or one region");
+    }
+  }
+
+  Status gather(const std::string& chunk) {
+    if (chunk.size() > spec_.byte_size() - received_) {
       return error(StatusCode::kInvalidArgument, "{} has {} bytes, and at least {} came",
-                   spec_.to_string(), spec_.byte_size(), bytes_.size() + message_.chunk().size());
+                   spec_.to_string(), spec_.byte_size(), received_ + chunk.size());
     }
-    bytes_ += message_.chunk();
+    // Large ones go to workers and back to the client by descriptor. Its pages are taken up as the
+    // bytes come, whatever the spec says.
+    if (received_ == 0 && spec_.byte_size() > PlaneDesk::kRegionBytes) {
+      LUNA_ASSIGN_OR_RETURN(shared_, MemoryRegion::create("luna-upload", spec_.byte_size()));
+    }
+    if (shared_) {
+      std::memcpy(shared_->bytes().data() + received_, chunk.data(), chunk.size());
+    } else {
+      bytes_ += chunk;
+    }
+    received_ += chunk.size();
     return {};
+  }
+
+  Status look_into(const v1::SharedRegion& region) {
+    if (received_ > 0) {
+      return error(StatusCode::kInvalidArgument, "an upload has chunks or a region, not both");
+    }
+    LUNA_ASSIGN_OR_RETURN(tensor_, api_.core.planes().read(caller_.session_id, spec_,
+                                                           {region.region_id(), region.offset()}));
+    return {};
+  }
+
+  Result<BytesPtr> gathered() {
+    if (tensor_) return tensor_->host_bytes();
+    if (received_ != spec_.byte_size()) {
+      return error(StatusCode::kInvalidArgument, "{} needs {} bytes, {} came", spec_.to_string(),
+                   spec_.byte_size(), received_);
+    }
+    if (shared_) return std::move(*shared_).finish();
+    return bytes_from(std::move(bytes_));
   }
 
   Status store() {
     if (!begun_) return error(StatusCode::kInvalidArgument, "an upload without a spec");
-    if (bytes_.size() != spec_.byte_size()) {
-      return error(StatusCode::kInvalidArgument, "{} needs {} bytes, {} came", spec_.to_string(),
-                   spec_.byte_size(), bytes_.size());
-    }
+    LUNA_ASSIGN_OR_RETURN(BytesPtr bytes, gathered());
     std::lock_guard lock(mutex_);
     if (ended_) return {};
     LUNA_ASSIGN_OR_RETURN(const TensorRef tensor,
-                          api_.core.put_tensor(caller_, spec_, bytes_from(std::move(bytes_))));
+                          api_.core.put_tensor(caller_, spec_, std::move(bytes)));
     wire::to_wire(tensor, response_->mutable_tensor());
     return {};
   }
@@ -101,8 +141,11 @@ class UploadCall final : public grpc::ServerReadReactor<v1::UploadTensorRequest>
   Caller caller_;
   v1::UploadTensorRequest message_;
   TensorSpec spec_;
-  std::string bytes_;
   bool begun_ = false;
+  std::uint64_t received_ = 0;
+  std::string bytes_;                   ///< of a small tensor
+  std::optional<MemoryRegion> shared_;  ///< of a large one
+  std::optional<TensorRef> tensor_;     ///< that came by a region
   std::mutex mutex_;
   bool ended_ = false;
 };
@@ -126,6 +169,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
   void OnWriteDone(bool ok) override {
     std::lock_guard lock(mutex_);
     writing_ = false;
+    if (!ok) region_.drop();
     if (!ok && end_.ok()) end_ = error(StatusCode::kCancelled, "the client went away");
     if (!end_.ok() || sent_ == tensor_.spec.byte_size()) {
       finish();
@@ -136,6 +180,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
   }
   void OnCancel() override {
     std::lock_guard lock(mutex_);
+    region_.drop();
     if (finished_) return;
     end_ = error(StatusCode::kCancelled, "the client cancelled the download or went away");
     if (!writing_) finish();
@@ -152,10 +197,22 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
       return error(StatusCode::kUnimplemented, "{} is not in host memory and cannot be downloaded",
                    tensor_.spec.to_string());
     }
+    if (!request.as_region()) return {};
+    if (const auto region = api.core.planes().hand_over(caller.session_id, tensor_)) {
+      region_ = {&api.core, caller.session_id, {region->region_id}};
+      message_.mutable_region()->set_region_id(region->region_id);
+      message_.mutable_region()->set_offset(region->offset);
+    }
     return {};
   }
 
   void write_next() {
+    if (!region_.regions.empty()) {
+      sent_ = tensor_.spec.byte_size();
+      writing_ = true;
+      StartWrite(&message_);
+      return;
+    }
     const std::size_t size = std::min(kDownloadChunkBytes, tensor_.spec.byte_size() - sent_);
     if (bytes_) {
       const auto part = bytes_->view().subspan(sent_, size);
@@ -178,6 +235,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
   TensorRef tensor_;
   BytesPtr bytes_;
   v1::DownloadTensorResponse message_;
+  HandedOver region_;
   std::size_t sent_ = 0;
   Status end_;
   bool writing_ = false;

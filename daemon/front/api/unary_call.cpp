@@ -25,12 +25,15 @@ void UnaryCall::OnCancel() {
   const auto keep = shared_from_this();
   FrontCore* core = nullptr;
   JobId job;
+  HandedOver lost;
   {
     std::lock_guard lock(mutex_);
     cancelled_ = true;
     core = core_;
     job = job_;
+    lost = std::exchange(results_, {});
   }
+  lost.drop();
   finish(Status(StatusCode::kCancelled, "the client cancelled the call or went away"));
   if (core) core->cancel(job);
 }

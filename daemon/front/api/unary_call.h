@@ -8,6 +8,7 @@
 
 #include "daemon/front/api/api_context.h"
 #include "daemon/front/api/grpc_status.h"
+#include "daemon/front/api/handed_over.h"
 
 namespace luna::front {
 
@@ -31,6 +32,9 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
     finish_with([&]() -> const Status& { return status; });
   }
 
+  /// Within finish_with(): should the answer not reach the client, these results are dropped.
+  void answer_with(HandedOver results) { results_ = std::move(results); }
+
   /// Ties the call's cancellation to a job; cancels it at once when the call is cancelled already.
   void bind(FrontCore& core, JobId job);
 
@@ -43,6 +47,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor,
   Gate::Ticket ticket_;
   FrontCore* core_ = nullptr;
   JobId job_;
+  HandedOver results_;
   bool cancelled_ = false;
   bool finished_ = false;
 };

@@ -8,8 +8,10 @@
 #include "daemon/front/core/deferred.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
+#include "daemon/front/core/plane_desk.h"
 #include "daemon/front/core/registration.h"
 #include "daemon/front/core/request_validation.h"
+#include "daemon/front/core/step_opening.h"
 
 namespace luna::front {
 namespace {
@@ -45,7 +47,8 @@ struct FrontCore::Impl {
        Fingerprinter fingerprint)
       : state(std::make_shared<FrontState>(std::move(config), std::move(roots), std::move(clock),
                                            std::move(fingerprint))),
-        flow(std::make_shared<JobFlow>(state)) {}
+        flow(std::make_shared<JobFlow>(state)),
+        planes(state) {}
 
   /// Tells the shelf and every worker; with `pins_order` held and the state's mutex not.
   void tell_pins() {
@@ -62,6 +65,7 @@ struct FrontCore::Impl {
 
   std::shared_ptr<FrontState> state;
   std::shared_ptr<JobFlow> flow;
+  PlaneDesk planes;
   std::mutex pins_order;  ///< workers are told of pins in the order of the changes
 };
 
@@ -80,12 +84,14 @@ FrontCore::~FrontCore() { end_all(error(StatusCode::kUnavailable, "the daemon ha
 
 UploadStore& FrontCore::uploads() { return impl_->state->uploads; }
 
+PlaneDesk& FrontCore::planes() { return impl_->planes; }
+
 // --- workflows ---
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id), std::move(requested),
-                           ttl_seconds, preload, std::move(done));
+  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id),
+                           std::move(requested), ttl_seconds, preload, std::move(done));
 }
 
 Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
@@ -97,7 +103,9 @@ Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
 Status FrontCore::release_workflow(const std::string& id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  return impl_->state->workflows.release(id);
+  LUNA_RETURN_IF_ERROR(impl_->state->workflows.release(id));
+  impl_->state->steps.end_of_workflow(id);
+  return {};
 }
 
 std::vector<WorkflowInfo> FrontCore::list_workflows() const {
@@ -112,6 +120,13 @@ JobId FrontCore::submit(const Caller& caller, JobRequest request, JobEvents even
 }
 
 void FrontCore::cancel(JobId job) { impl_->flow->cancel(job); }
+
+// --- step sockets ---
+
+Result<UniqueFd> FrontCore::open_steps(const Caller& caller,
+                                       const std::vector<std::string>& lora_files) {
+  return front::open_steps(*impl_->state, *impl_->flow, caller, lora_files);
+}
 
 // --- models ---
 
@@ -150,12 +165,16 @@ Result<std::string> FrontCore::unpin_model(const Caller& caller, const std::stri
 
 // --- sessions and resident tensors ---
 
-std::string FrontCore::open_session(const std::string& client_name) {
+std::string FrontCore::open_session(const std::string& client_name, const std::string& host_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  Result<std::string> session = impl_->state->sessions.open(client_name);
-  if (session.ok()) return *session;
-  impl_->state->events.add(session.status().message());
+  FrontState& state = *impl_->state;
+  Result<std::string> session = state.sessions.open(client_name);
+  if (session.ok()) {
+    state.planes.begin(*session, state.sessions.client_of(*session), host_id, state.clock());
+    return *session;
+  }
+  state.events.add(session.status().message());
   return "";
 }
 
@@ -164,7 +183,9 @@ void FrontCore::close_session(const std::string& session_id) {
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
   if (!impl_->state->sessions.close(session_id)) return;
+  impl_->planes.end(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
+  impl_->state->steps.end_of_session(session_id);
 }
 
 Result<TensorRef> FrontCore::put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes) {
@@ -240,10 +261,24 @@ void FrontCore::worker_ready(std::shared_ptr<WorkerPort> port, std::string devic
 void FrontCore::worker_report(WorkerId id, WorkerReport report) {
   Deferred after;
   std::lock_guard lock(impl_->state->mutex);
+  FrontState& state = *impl_->state;
+  const std::vector<std::string> used = state.steps.count(report.step_evaluations);
+  for (const std::string& workflow : used)
+    (void)state.workflows.renew(workflow, state.clock());  // it may have been released meanwhile
+  if (!used.empty()) {
+    state.workers.used(id, state.clock());
+    state.touch();
+  }
   if (impl_->state->workers.report(id, std::move(report), impl_->state->clock())) {
     impl_->flow->requeue_orphans(id, after);
     impl_->flow->dispatch(after);
   }
+}
+
+void FrontCore::worker_steps_ended(WorkerId id, StepsId steps, std::uint64_t evaluations) {
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->steps.ended(steps, evaluations);
+  impl_->state->workers.used(id, impl_->state->clock());
 }
 
 bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
@@ -251,6 +286,7 @@ bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
     Deferred after;
     std::lock_guard lock(impl_->state->mutex);
     let_read(impl_->state->seekers.gone(id), after);
+    impl_->state->steps.worker_gone(id);
   }
   return impl_->flow->worker_gone(id, end);
 }
@@ -320,12 +356,17 @@ StatusInfo FrontCore::status() const {
   info.jobs = state.jobs.totals();
   info.queues = state.jobs.queues(state.clock());
   info.sessions = static_cast<std::uint32_t>(state.sessions.sessions());
+  info.open_sessions = impl_->planes.list();
+  info.regions = state.regions.all().regions;
+  info.region_bytes = state.regions.all().bytes;
   info.resident_tensors = state.sessions.tensors();
   info.resident_bytes = state.sessions.bytes();
   info.host_copies = state.host_shelf.copies();
   info.host_copy_bytes = state.host_shelf.bytes();
   info.host_copy_hits = state.host_shelf.hits();
   info.component_reads = state.component_reads;
+  info.step_sockets = state.steps.open_sockets();
+  info.step_evaluations = state.steps.evaluations();
   info.pinned_files = state.pins.list();
   info.events = state.events.events();
   return info;
@@ -336,6 +377,7 @@ void FrontCore::drain(std::function<void()> idle) {
   std::lock_guard lock(impl_->state->mutex);
   if (!std::exchange(impl_->state->draining, true)) {
     impl_->state->events.add("draining: no new calls are taken");
+    impl_->state->steps.end_all();
   }
   if (idle) impl_->state->when_idle.push_back(std::move(idle));
   impl_->flow->notice_idle(after);
@@ -349,9 +391,11 @@ void FrontCore::tick() {
   FrontState& state = *impl_->state;
   for (const std::string& id : state.workflows.expire(state.clock())) {
     state.events.add(fmt::format("the lease of workflow '{}' ended", id));
+    state.steps.end_of_workflow(id);
   }
   state.poison.expire(state.clock());
   let_read(state.seekers.overdue(state.clock()), after);
+  impl_->planes.tell_fallbacks(after);
   impl_->flow->end_overdue(after);
 }
 

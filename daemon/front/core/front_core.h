@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/unique_fd.h"
 #include "common/config/config.h"
 #include "common/types/host_weights.h"
 #include "common/types/info.h"
@@ -20,6 +21,7 @@
 
 namespace luna::front {
 
+class PlaneDesk;
 class UploadStore;
 
 /// The front's mind: workflow registry, model files below the roots, routing, admission, job table
@@ -38,6 +40,8 @@ class FrontCore {
 
   /// Adapters that clients uploaded; thread-safe.
   UploadStore& uploads();
+  /// Shared memory of sessions; thread-safe.
+  PlaneDesk& planes();
 
   // --- workflows ---
   using WorkflowDone = std::function<void(Result<WorkflowInfo>)>;
@@ -60,6 +64,15 @@ class FrontCore {
   /// Harmless for a job that is done.
   void cancel(JobId job);
 
+  // --- step sockets ---
+  /// A connected socket to a worker that serves single evaluations of the caller's workflow without
+  /// the front (local.proto: OpenSteps); the worker is chosen as for a job. Of LoRAs the
+  /// evaluations may name these files alone. It ends with the session, with this registration (as
+  /// long as it is used its lease lasts), with the worker, or when the client closes it.
+  /// UNAVAILABLE while no worker is free; RESOURCE_EXHAUSTED beyond [limits]
+  /// step_sockets_per_session; else as submit().
+  Result<UniqueFd> open_steps(const Caller& caller, const std::vector<std::string>& lora_files);
+
   // --- models ---
   Result<std::vector<ModelFileInfo>> list_model_files(const Caller& caller,
                                                       const std::string& folder) const;
@@ -74,8 +87,9 @@ class FrontCore {
   Result<std::string> unpin_model(const Caller& caller, const std::string& file);
 
   // --- sessions and resident tensors ---
-  /// The new session's id; "" when there are as many as [limits] sessions allows.
-  std::string open_session(const std::string& client_name);
+  /// The new session's id; "" when there are as many as [limits] sessions allows. `host_id`:
+  /// SessionHello's.
+  std::string open_session(const std::string& client_name, const std::string& host_id = {});
   /// Frees everything that the session owns.
   void close_session(const std::string& session_id);
   Result<TensorRef> put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes);
@@ -93,6 +107,7 @@ class FrontCore {
   void worker_starting(WorkerId id, std::string pool, std::int64_t pid);
   void worker_ready(std::shared_ptr<WorkerPort> port, std::string device);
   void worker_report(WorkerId id, WorkerReport report);
+  void worker_steps_ended(WorkerId id, StepsId steps, std::uint64_t evaluations);
   /// The worker is gone, and its jobs have answered UNAVAILABLE through the port. That alone leaves
   /// them waiting: only what is said here, or a sign of life (worker_report, worker_starting),
   /// decides whether they are run again, alone, or refused. True when a request is convicted of

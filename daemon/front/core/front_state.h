@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common/config/config.h"
+#include "common/local/host_id.h"
 #include "daemon/front/core/clock.h"
 #include "daemon/front/core/event_log.h"
 #include "daemon/front/core/fingerprint.h"
@@ -17,7 +18,10 @@
 #include "daemon/front/core/model_roots.h"
 #include "daemon/front/core/pin_table.h"
 #include "daemon/front/core/poison_table.h"
+#include "daemon/front/core/region_table.h"
+#include "daemon/front/core/session_planes.h"
 #include "daemon/front/core/session_table.h"
+#include "daemon/front/core/step_table.h"
 #include "daemon/front/core/upload_store.h"
 #include "daemon/front/core/weight_seekers.h"
 #include "daemon/front/core/worker_table.h"
@@ -36,7 +40,11 @@ struct FrontState {
         clock(std::move(clock_in)),
         fingerprint(std::move(fingerprint_in)),
         workflows(config->limits.workflows, config->limits.default_ttl_seconds),
-        sessions(config->limits.sessions, config->limits.resident_bytes_per_session),
+        sessions({config->limits.sessions, config->limits.resident_bytes_per_session,
+                  config->limits.resident_bytes_per_workflow}),
+        regions(config->limits.regions_per_session, config->limits.region_bytes_per_session),
+        planes(host_id()),
+        steps(config->limits.step_sockets_per_session),
         jobs(config->limits),
         poison(std::chrono::minutes(config->supervision.poison_minutes)),
         host_shelf(host_shelf_budget(config->memory)),
@@ -55,6 +63,9 @@ struct FrontState {
   mutable std::mutex mutex;
   WorkflowRegistry workflows;
   SessionTable sessions;
+  RegionTable regions;
+  SessionPlanes planes;
+  StepTable steps;
   WorkerTable workers;
   JobTable jobs;
   PoisonTable poison;

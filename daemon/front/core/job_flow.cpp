@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/request_validation.h"
 
 namespace luna::front {
@@ -96,8 +96,14 @@ Status JobFlow::look_up_files(const Caller& caller, JobRequest& request) const {
   });
 }
 
-Status JobFlow::resolve_resident(const Caller& caller, JobRequest& request) const {
+Status JobFlow::resolve_places(const Caller& caller, JobRequest& request) const {
   return for_each_tensor(request, [&](TensorRef& tensor, const std::string& name) -> Status {
+    if (const auto* region = std::get_if<SharedRegion>(&tensor.place)) {
+      auto bytes = state_->regions.find(caller.session_id, *region, tensor.spec);
+      if (!bytes.ok()) return bytes.status().with_context(name);
+      tensor.place = *std::move(bytes);
+      return {};
+    }
     const auto* resident = std::get_if<ResidentTensor>(&tensor.place);
     if (!resident) return {};
     Result<TensorRef> kept =
@@ -129,7 +135,7 @@ JobId JobFlow::submit(const Caller& caller, JobRequest request, JobEvents events
     LUNA_RETURN_IF_ERROR(look_up_files(caller, request));
     {
       std::lock_guard lock(state_->mutex);
-      LUNA_RETURN_IF_ERROR(resolve_resident(caller, request));
+      LUNA_RETURN_IF_ERROR(resolve_places(caller, request));
     }
     return validate_request(request, state_->config->limits);
   };

@@ -37,6 +37,11 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   void end_overdue(Deferred& after);
   void notice_idle(Deferred& after);
 
+  /// Whether a call of this kind may come in now; with state->mutex held.
+  Status admissible(const Caller& caller, const JobRequest& request) const;
+  /// Absolute paths in place of what the client wrote.
+  Status look_up_files(const Caller& caller, JobRequest& request) const;
+
   /// FrontCore::worker_gone.
   bool worker_gone(WorkerId id, const WorkerEnd& end);
 
@@ -46,9 +51,8 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
  private:
   /// Why no worker will ever take a job of this role: FAILED_PRECONDITION, UNAVAILABLE.
   Status workers_for(std::optional<Role> role) const;
-  Status admissible(const Caller& caller, const JobRequest& request) const;
-  Status look_up_files(const Caller& caller, JobRequest& request) const;
-  Status resolve_resident(const Caller& caller, JobRequest& request) const;
+  /// Resident tensors and regions of the session become the bytes that they stand for.
+  Status resolve_places(const Caller& caller, JobRequest& request) const;
   Status admit(const Caller& caller, JobId id, JobRequest& request, JobEvents& events);
   /// Puts a record in the queue, unless its request is refused; then the record is left as it was.
   Status enter(JobRecord& record);

@@ -128,8 +128,11 @@ class Registration : public std::enable_shared_from_this<Registration> {
     Result<WorkflowInfo> info = Status(StatusCode::kInternal, "not installed");
     {
       std::lock_guard lock(state_->mutex);
+      const std::optional<ModelSet> before = state_->workflows.models_of(id_);
+      const bool another = before && *before != assigned_.models;
       info = state_->workflows.install(sequence_, id_, std::move(requested_), std::move(assigned_),
                                        ttl_seconds_, state_->clock());
+      if (info.ok() && another) state_->steps.end_of_workflow(id_);
     }
     end(std::move(info));
   }

@@ -5,7 +5,7 @@
 
 #include "common/base/overloaded.h"
 #include "common/types/model_needs.h"
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/tensor_rules.h"
 
 namespace luna::front {
@@ -110,7 +110,7 @@ class Validator {
                    row.sigma);
       }
       LUNA_RETURN_IF_ERROR(check_entry(row.conditioning, name + ".conditioning"));
-      LUNA_RETURN_IF_ERROR(check_count(row.extras.size(), kMaxOptions, name + ".extras"));
+      LUNA_RETURN_IF_ERROR(check_extras(row, name + ".extras"));
       LUNA_RETURN_IF_ERROR(check_loras(row.loras, name + ".loras"));
     }
     return {};
@@ -289,6 +289,18 @@ class Validator {
     LUNA_RETURN_IF_ERROR(check_options(entry.numbers, name + ".numbers"));
     LUNA_RETURN_IF_ERROR(check_count(entry.extras.size(), kMaxOptions, name + ".extras"));
     if (entry.area) return check_area(*entry.area, name + ".area");
+    return {};
+  }
+
+  /// Other names are the worker's to refuse, which knows what its models take.
+  Status check_extras(const DenoiseRow& row, const std::string& name) const {
+    LUNA_RETURN_IF_ERROR(check_count(row.extras.size(), kMaxOptions, name));
+    for (const auto& [key, tensor] : row.extras) {
+      const std::string field = name + "." + key;
+      LUNA_RETURN_IF_ERROR(check_name(key, name));
+      if (key == "y") LUNA_RETURN_IF_ERROR(tensors_.row(tensor, field, true));
+      if (key == "c_concat") LUNA_RETURN_IF_ERROR(tensors_.concat(tensor, field, row.x.spec));
+    }
     return {};
   }
 

@@ -12,13 +12,12 @@
 namespace luna::front {
 
 /// Where the tensors of a request are, as it came: INVALID_ARGUMENT for bytes that are too many or
-/// do not fit their spec, UNIMPLEMENTED for shared regions and CUDA handles, which the front does
-/// not take.
+/// do not fit their spec, UNIMPLEMENTED for CUDA handles, which the front does not take.
 Status validate_places(const JobRequest& request, const Config::Limits& limits);
 
 /// Everything about a request that can be told without its models and its tensors' values: counts,
-/// ranges, shapes, sizes. Resident tensors were replaced by what they stand for. INVALID_ARGUMENT
-/// names the field, what was expected and what was found.
+/// ranges, shapes, sizes. Resident tensors and regions were replaced by what they stand for.
+/// INVALID_ARGUMENT names the field, what was expected and what was found.
 Status validate_request(const JobRequest& request, const Config::Limits& limits);
 
 /// One tensor that a client brings, before it is kept.

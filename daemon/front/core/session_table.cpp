@@ -14,10 +14,14 @@ std::uint64_t cost_of(const TensorRef& tensor) {
   return tensor.host_bytes() ? tensor.spec.byte_size() : 0;
 }
 
+bool exceeds(std::uint64_t has, std::uint64_t more, std::uint64_t limit) {
+  return more > limit || has > limit - more;
+}
+
 }  // namespace
 
 Result<std::string> SessionTable::open(const std::string& client_name) {
-  if (sessions_.size() >= max_sessions_) {
+  if (sessions_.size() >= limits_.sessions) {
     return error(StatusCode::kResourceExhausted,
                  "{} sessions are open, as many as [limits] sessions allows; retry in 1000 ms",
                  sessions_.size());
@@ -52,6 +56,17 @@ std::uint64_t SessionTable::bytes_of_workflow(const std::string& workflow) const
   return found == bytes_by_workflow_.end() ? 0 : found->second;
 }
 
+std::map<std::string, SessionInfo> SessionTable::list() const {
+  std::map<std::string, SessionInfo> list;
+  for (const auto& [id, session] : sessions_) {
+    SessionInfo& info = list[id];
+    info.client_name = session.client;
+    info.tensors = session.tensors.size();
+    info.tensor_bytes = session.bytes;
+  }
+  return list;
+}
+
 Status SessionTable::check(const std::string& session) const {
   if (sessions_.contains(session)) return {};
   return error(StatusCode::kNotFound, "no open session '{}': it ended, or never was", session);
@@ -77,10 +92,17 @@ Result<TensorRef> SessionTable::keep(const std::string& session, const std::stri
                  "the session keeps {} tensors, as many as one may; free some", kMaxTensors);
   }
   const std::uint64_t cost = cost_of(tensor);
-  if (cost > max_bytes_ || owner.bytes > max_bytes_ - cost) {
+  if (exceeds(owner.bytes, cost, limits_.bytes_per_session)) {
     return error(StatusCode::kResourceExhausted,
                  "the session keeps {} bytes; {} more for {} would exceed its quota of {} bytes",
-                 owner.bytes, cost, tensor.spec.to_string(), max_bytes_);
+                 owner.bytes, cost, tensor.spec.to_string(), limits_.bytes_per_session);
+  }
+  if (exceeds(bytes_of_workflow(workflow), cost, limits_.bytes_per_workflow)) {
+    return error(StatusCode::kResourceExhausted,
+                 "the tensors of workflow '{}' have {} bytes; {} more for {} would exceed [limits] "
+                 "resident_bytes_per_workflow, {}",
+                 workflow, bytes_of_workflow(workflow), cost, tensor.spec.to_string(),
+                 limits_.bytes_per_workflow);
   }
   std::string id = random_id("t-");
   TensorRef reference{tensor.spec, ResidentTensor{id}};

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/base/status.h"
+#include "common/types/info.h"
 #include "common/types/tensor.h"
 
 namespace luna::front {
@@ -16,8 +17,12 @@ namespace luna::front {
 /// thread-safe.
 class SessionTable {
  public:
-  SessionTable(std::uint32_t max_sessions, std::uint64_t max_bytes_per_session)
-      : max_sessions_(max_sessions), max_bytes_(max_bytes_per_session) {}
+  struct Limits {
+    std::uint32_t sessions = 0;
+    std::uint64_t bytes_per_session = 0;
+    std::uint64_t bytes_per_workflow = 0;  ///< of all sessions together
+  };
+  explicit SessionTable(const Limits& limits) : limits_(limits) {}
 
   static constexpr std::size_t kMaxTensors = 65536;  ///< of one session
 
@@ -30,8 +35,8 @@ class SessionTable {
   const std::string& client_of(const std::string& session) const;
 
   /// Keeps `tensor` (host bytes, or none: zeros) and returns its reference. RESOURCE_EXHAUSTED
-  /// beyond the session's quota, FAILED_PRECONDITION without a session, NOT_FOUND for one that has
-  /// ended.
+  /// beyond the session's or the workflow's quota, FAILED_PRECONDITION without a session, NOT_FOUND
+  /// for one that has ended.
   Result<TensorRef> keep(const std::string& session, const std::string& workflow, TensorRef tensor);
   /// The kept tensor with its bytes. NOT_FOUND, PERMISSION_DENIED (another session's or
   /// workflow's).
@@ -42,6 +47,8 @@ class SessionTable {
                              const std::vector<std::string>& ids);
 
   std::size_t sessions() const { return sessions_.size(); }
+  /// Names and tensors of the open ones; nothing else is filled in.
+  std::map<std::string, SessionInfo> list() const;
   std::uint64_t tensors() const { return tensors_.size(); }
   std::uint64_t bytes() const { return bytes_; }
   /// Of the tensors that calls of this workflow made, whichever session owns them.
@@ -60,8 +67,7 @@ class SessionTable {
   /// Takes it out of the counts and out of the table; its bytes.
   std::uint64_t drop(const std::string& id);
 
-  std::uint32_t max_sessions_;
-  std::uint64_t max_bytes_;
+  const Limits limits_;
   std::map<std::string, Session> sessions_;
   std::map<std::string, Kept> tensors_;
   std::uint64_t bytes_ = 0;

@@ -17,8 +17,7 @@ bool is_floating(DType dtype) {
 Status TensorRules::place(const TensorRef& tensor, const std::string& name) const {
   if (std::holds_alternative<ResidentTensor>(tensor.place)) return {};
   if (std::holds_alternative<SharedRegion>(tensor.place)) {
-    return error(StatusCode::kUnimplemented,
-                 "{}: shared-memory regions are not served by this version; send the bytes", name);
+    return tensor.spec.validate(limits_.region_bytes_per_session).with_context(name);
   }
   if (std::holds_alternative<CudaHandle>(tensor.place)) {
     return error(StatusCode::kUnimplemented,
@@ -86,6 +85,15 @@ Status TensorRules::context(const TensorRef& tensor, const std::string& name) co
   const bool fits = is_floating(tensor.spec.dtype) && s.size() == 3 && s[0] == 1 &&
                     extent(s[1], kMaxTokens) && extent(s[2], kMaxWidth);
   return shape(tensor, name, fits, "a floating [1, tokens, width]");
+}
+
+Status TensorRules::concat(const TensorRef& tensor, const std::string& name,
+                           const TensorSpec& latent) const {
+  const auto& s = tensor.spec.shape;
+  const std::int64_t height = latent.shape.at(1), width = latent.shape.at(2);
+  const bool fits = is_floating(tensor.spec.dtype) && s.size() == 4 && s[0] == 1 &&
+                    extent(s[1], kMaxChannels) && s[2] == height && s[3] == width;
+  return shape(tensor, name, fits, fmt::format("a floating [1, c, {}, {}]", height, width));
 }
 
 Status TensorRules::row(const TensorRef& tensor, const std::string& name, bool floating) const {

@@ -14,8 +14,8 @@ class TensorRules {
  public:
   explicit TensorRules(const Config::Limits& limits) : limits_(limits) {}
 
-  /// Size, place and agreement of bytes with the spec. UNIMPLEMENTED for regions and CUDA handles;
-  /// the spec beside a resident tensor's id is not looked at.
+  /// Size, place and agreement of bytes with the spec. UNIMPLEMENTED for CUDA handles; the spec
+  /// beside a resident tensor's id is not looked at, and where a region's bytes are, neither.
   Status place(const TensorRef& tensor, const std::string& name) const;
   /// [C, h, w] floating.
   Status latent(const TensorRef& tensor, const std::string& name) const;
@@ -27,6 +27,8 @@ class TensorRules {
   Status mask(const TensorRef& tensor, const std::string& name, std::int64_t max_count) const;
   /// [1, tokens, width] floating.
   Status context(const TensorRef& tensor, const std::string& name) const;
+  /// [1, c, h, w] floating, h and w those of a latent [C, h, w].
+  Status concat(const TensorRef& tensor, const std::string& name, const TensorSpec& latent) const;
   /// [1, width].
   Status row(const TensorRef& tensor, const std::string& name, bool floating) const;
 

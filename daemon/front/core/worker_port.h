@@ -3,7 +3,9 @@
 #include <string>
 #include <vector>
 
+#include "common/base/unique_fd.h"
 #include "common/types/job.h"
+#include "common/types/steps.h"
 
 namespace luna::front {
 
@@ -22,6 +24,8 @@ class WorkerPort {
   virtual void cancel(JobId job) = 0;
   /// The files whose components it never evicts or unloads, all of them.
   virtual void pin(const std::vector<std::string>& paths) = 0;
+  /// It serves `socket`, which is closed when it does not.
+  virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
 };
 
 }  // namespace luna::front

@@ -182,6 +182,10 @@ void WorkerTable::release(WorkerId id, std::uint64_t life, TimePoint now) {
   if (found->second.jobs > 0 && --found->second.jobs == 0) found->second.idle_since = now;
 }
 
+void WorkerTable::used(WorkerId id, TimePoint now) {
+  if (const auto found = workers_.find(id); found != workers_.end()) found->second.idle_since = now;
+}
+
 std::uint64_t WorkerTable::life(WorkerId id) const {
   const auto found = workers_.find(id);
   return found == workers_.end() ? 0 : found->second.life;

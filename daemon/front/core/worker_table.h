@@ -69,6 +69,8 @@ class WorkerTable {
   /// A job goes to the worker, or has ended there.
   std::shared_ptr<WorkerPort> take(WorkerId id, const std::vector<std::string>& files);
   void release(WorkerId id, std::uint64_t life, TimePoint now);
+  /// It did work that is no job of the front's.
+  void used(WorkerId id, TimePoint now);
   /// Which of its starts the worker lives in; 0 for one that is not known.
   std::uint64_t life(WorkerId id) const;
 

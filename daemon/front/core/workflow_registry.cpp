@@ -78,6 +78,11 @@ Result<ModelSet> WorkflowRegistry::begin_call(const std::string& id, TimePoint n
   return found->second.info.models;
 }
 
+std::optional<ModelSet> WorkflowRegistry::models_of(const std::string& id) const {
+  const auto found = entries_.find(id);
+  return found == entries_.end() ? std::nullopt : std::optional(found->second.info.models);
+}
+
 const std::vector<ComponentInfo>& WorkflowRegistry::components_of(const std::string& id) const {
   return entries_.at(id).info.components;
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ class WorkflowRegistry {
 
   /// The present set for one call, which is counted as running until end_call(); renews the lease.
   Result<ModelSet> begin_call(const std::string& id, TimePoint now);
+  /// The present set, if there is such a workflow; no use of it.
+  std::optional<ModelSet> models_of(const std::string& id) const;
   /// Of a workflow that begin_call() just found; valid until the next change.
   const std::vector<ComponentInfo>& components_of(const std::string& id) const;
   void end_call(const std::string& id, TimePoint now);

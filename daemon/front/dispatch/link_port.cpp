@@ -13,6 +13,9 @@ class LinkPort final : public WorkerPort {
   void run(const Job& job, JobEvents events) override { link_->run(job, std::move(events)); }
   void cancel(JobId job) override { link_->cancel(job); }
   void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
+  void open_steps(StepsOpening opening, UniqueFd socket) override {
+    link_->open_steps(std::move(opening), std::move(socket));
+  }
 
  private:
   const WorkerId id_;

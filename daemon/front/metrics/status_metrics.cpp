@@ -29,10 +29,19 @@ void add_daemon(const StatusInfo& status, MetricPage& page) {
   page.sample(status.sessions);
   page.gauge("luna_workflows", "Registered workflows.");
   page.sample(number(status.workflows.size()));
+  page.gauge("luna_step_sockets", "Open sockets from clients straight to workers.");
+  page.sample(status.step_sockets);
+  page.counter("luna_step_evaluations_total", "Evaluations answered over them.");
+  page.sample(number(status.step_evaluations));
   page.gauge("luna_resident_tensors", "Tensors that sessions keep on the server.");
   page.sample(number(status.resident_tensors));
   page.gauge("luna_resident_tensor_bytes", "Their bytes.");
   page.sample(number(status.resident_bytes));
+  page.gauge("luna_regions",
+             "Pieces of shared memory of local clients, results not yet taken too.");
+  page.sample(number(status.regions));
+  page.gauge("luna_region_bytes", "Their bytes.");
+  page.sample(number(status.region_bytes));
   page.gauge("luna_host_copies", "Components whose weights lie in memory that workers share.");
   page.sample(number(status.host_copies));
   page.gauge("luna_host_copy_bytes", "Their bytes.");

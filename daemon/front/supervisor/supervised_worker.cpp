@@ -77,6 +77,10 @@ Status SupervisedWorker::spawn() {
   handlers.on_read_failed = [&core = core_, id = setup_.id](const ComponentSource& source) {
     core.read_failed(id, source);
   };
+  handlers.on_steps_ended = [&core = core_, id = setup_.id](StepsId steps,
+                                                            std::uint64_t evaluations) {
+    core.worker_steps_ended(id, steps, evaluations);
+  };
   handlers.on_offer_weights = [&core = core_, id = setup_.id](const ComponentSource& source,
                                                               const HostWeights& weights) {
     core.keep_weights(id, source, weights);

@@ -83,4 +83,16 @@ void fields(Archive& archive, T& pins) {
   archive.field("paths", pins.paths);
 }
 
+template <class Archive, Described<FrontToWorkerOpenSteps> T>
+void fields(Archive& archive, T& open) {
+  archive.field("opening", open.opening);
+  archive.field("socket", open.socket);
+}
+
+template <class Archive, Described<WorkerToFrontStepsEnded> T>
+void fields(Archive& archive, T& ended) {
+  archive.field("steps", ended.steps);
+  archive.field("evaluations", ended.evaluations);
+}
+
 }  // namespace luna::ipc

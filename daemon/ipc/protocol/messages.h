@@ -9,12 +9,13 @@
 #include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
+#include "common/types/steps.h"
 #include "common/types/worker_settings.h"
 
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 6;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;
@@ -76,11 +77,24 @@ struct FrontToWorkerPins {
   std::vector<std::string> paths;
 };
 
+/// Serve this client's step socket. The front keeps a descriptor of it and ends it by shutdown(): of
+/// its reading side, and what runs is answered first; of both, and it is cancelled.
+struct FrontToWorkerOpenSteps {
+  StepsOpening opening;
+  BytesPtr socket;  ///< descriptor_alone()
+};
+/// The last word on a step socket, for whatever reason it has ended.
+struct WorkerToFrontStepsEnded {
+  StepsId steps;
+  std::uint64_t evaluations = 0;  ///< answered ones
+};
+
 /// The index is the message's number on the wire.
 using Message =
     std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
-                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins>;
+                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins,
+                 FrontToWorkerOpenSteps, WorkerToFrontStepsEnded>;
 
 }  // namespace luna::ipc

@@ -3,6 +3,7 @@
 #include "common/types/host_weights.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
+#include "common/types/steps.h"
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/protocol/archive.h"
 
@@ -14,6 +15,12 @@ template <class Archive, Described<TensorSpec> T>
 void fields(Archive& archive, T& spec) {
   archive.field("dtype", spec.dtype);
   archive.field("shape", spec.shape);
+}
+
+template <class Archive, Described<NamedTensor> T>
+void fields(Archive& archive, T& tensor) {
+  archive.field("name", tensor.name);
+  archive.field("spec", tensor.spec);
 }
 
 template <class Archive, Described<ResidentTensor> T>
@@ -214,6 +221,7 @@ void fields(Archive& archive, T& reply) {
   archive.field("denoised", reply.denoised);
   archive.field("loras", reply.loras);
   archive.field("warnings", reply.warnings);
+  archive.field("seconds_on_device", reply.seconds_on_device);
 }
 
 template <class Archive, Described<Token> T>
@@ -284,11 +292,13 @@ void fields(Archive& archive, T& reply) {
 template <class Archive, Described<InspectModelRequest> T>
 void fields(Archive& archive, T& request) {
   archive.field("path", request.path);
+  archive.field("tensors", request.tensors);
 }
 
 template <class Archive, Described<InspectModelReply> T>
 void fields(Archive& archive, T& reply) {
   archive.field("components", reply.components);
+  archive.field("tensors", reply.tensors);
 }
 
 template <class Archive, Described<LoadModelRequest> T>
@@ -338,6 +348,15 @@ void fields(Archive& archive, T& job) {
   archive.field("request", job.request);
 }
 
+template <class Archive, Described<StepsOpening> T>
+void fields(Archive& archive, T& opening) {
+  archive.field("id", opening.id);
+  archive.field("workflow", opening.workflow);
+  archive.field("models", opening.models);
+  archive.field("lora_files", opening.lora_files);
+  archive.field("rows_per_call", opening.rows_per_call);
+}
+
 template <class Archive, Described<ForwardCounters> T>
 void fields(Archive& archive, T& counters) {
   archive.field("forwards", counters.forwards);
@@ -363,6 +382,7 @@ void fields(Archive& archive, T& report) {
   archive.field("memory", report.memory);
   archive.field("files_read", report.files_read);
   archive.field("overlays", report.overlays);
+  archive.field("step_evaluations", report.step_evaluations);
 }
 
 template <class Archive, Described<WorkerSettings> T>

@@ -5,6 +5,7 @@
 
 #include <unistd.h>
 
+#include "common/local/descriptors.h"
 #include "common/log/log.h"
 #include "daemon/ipc/session/message_channel.h"
 
@@ -43,6 +44,9 @@ class FrontLinkOverSocket final : public FrontLink,
   }
   void send_heartbeat(WorkerReport report) override {
     send(WorkerToFrontHeartbeat{std::move(report)});
+  }
+  void send_steps_ended(StepsId steps, std::uint64_t evaluations) override {
+    send(WorkerToFrontStepsEnded{steps, evaluations});
   }
   void seek_weights(ComponentSource source, Found found) override {
     std::uint64_t number = 0;
@@ -86,11 +90,25 @@ class FrontLinkOverSocket final : public FrontLink,
       handlers_.on_drain();
     } else if (auto* pins = std::get_if<FrontToWorkerPins>(&message)) {
       if (handlers_.on_pins) handlers_.on_pins(std::move(pins->paths));
+    } else if (auto* open = std::get_if<FrontToWorkerOpenSteps>(&message)) {
+      open_steps(std::move(*open));
     } else if (auto* weights = std::get_if<FrontToWorkerWeights>(&message)) {
       answer_seek(weights->seek, std::move(weights->weights));
     } else {
       channel_->refuse(message, "a message from the front to a worker");
     }
+  }
+
+  void open_steps(FrontToWorkerOpenSteps open) {
+    Result<UniqueFd> socket =
+        open.socket && open.socket->fd() >= 0
+            ? duplicate(open.socket->fd())
+            : error(StatusCode::kInvalidArgument, "no descriptor came with it");
+    if (socket.ok() && handlers_.on_open_steps)
+      return handlers_.on_open_steps(std::move(open.opening), std::move(socket).value());
+    log::logger("ipc").warn("step socket {} cannot be served: {}", open.opening.id.value,
+                            socket.status().to_string());
+    send_steps_ended(open.opening.id, 0);
   }
 
   void answer_seek(std::uint64_t number, std::optional<HostWeights> weights) {

@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "common/base/status.h"
+#include "common/base/unique_fd.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
+#include "common/types/steps.h"
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/session/link_options.h"
 
@@ -26,6 +28,7 @@ class FrontLink {
     std::function<void(JobId)> on_cancel;
     std::function<void()> on_drain;
     std::function<void(std::vector<std::string> paths)> on_pins;
+    std::function<void(StepsOpening, UniqueFd socket)> on_open_steps;
     /// The front is gone: a worker exits at once. Ok after close_when_flushed().
     std::function<void(Status)> on_closed;
   };
@@ -38,6 +41,7 @@ class FrontLink {
   virtual void send_progress(JobId job, SampleProgress progress) = 0;
   virtual void send_done(JobId job, Result<JobReply> result) = 0;
   virtual void send_heartbeat(WorkerReport report) = 0;
+  virtual void send_steps_ended(StepsId steps, std::uint64_t evaluations) = 0;
 
   using Found = std::function<void(std::optional<HostWeights>)>;
   /// Asks the front for its copy of a component. `found` comes once, on the io_context's thread;

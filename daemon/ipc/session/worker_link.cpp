@@ -5,6 +5,7 @@
 
 #include <boost/asio/post.hpp>
 
+#include "common/local/descriptors.h"
 #include "common/log/log.h"
 #include "daemon/ipc/session/job_table.h"
 #include "daemon/ipc/session/message_channel.h"
@@ -27,6 +28,7 @@ class WorkerLinkOverSocket final : public WorkerLink,
   void run(const Job& job, JobEvents events) override;
   void cancel(JobId job) override;
   void pin(std::vector<std::string> paths) override;
+  void open_steps(StepsOpening opening, UniqueFd socket) override;
   void drain() override;
   void close() override { channel_->close({}); }
 
@@ -151,6 +153,13 @@ void WorkerLinkOverSocket::pin(std::vector<std::string> paths) {
   }
 }
 
+void WorkerLinkOverSocket::open_steps(StepsOpening opening, UniqueFd socket) {
+  const std::lock_guard lock(mutex_);
+  if (phase_ != Phase::kOpen) return;
+  (void)channel_->send(
+      FrontToWorkerOpenSteps{std::move(opening), descriptor_alone(std::move(socket))});
+}
+
 void WorkerLinkOverSocket::drain() {
   const std::lock_guard lock(mutex_);
   if (draining_ || phase_ == Phase::kClosed) return;
@@ -185,6 +194,8 @@ void WorkerLinkOverSocket::on_message(Message message) {
     }
   } else if (const auto* failure = std::get_if<WorkerToFrontReadFailed>(&message)) {
     if (handlers_.on_read_failed) handlers_.on_read_failed(failure->source);
+  } else if (const auto* ended = std::get_if<WorkerToFrontStepsEnded>(&message)) {
+    if (handlers_.on_steps_ended) handlers_.on_steps_ended(ended->steps, ended->evaluations);
   } else {
     channel_->refuse(message, "a message from a worker to the front");
   }

@@ -4,8 +4,10 @@
 #include <memory>
 
 #include "common/base/status.h"
+#include "common/base/unique_fd.h"
 #include "common/types/job.h"
 #include "common/types/report.h"
+#include "common/types/steps.h"
 #include "common/types/worker_settings.h"
 #include "daemon/ipc/session/link_options.h"
 
@@ -33,6 +35,7 @@ class WorkerLink {
     std::function<void(const ComponentSource&, Found found)> on_seek_weights;
     std::function<void(const ComponentSource&, HostWeights)> on_offer_weights;
     std::function<void(const ComponentSource&)> on_read_failed;
+    std::function<void(StepsId, std::uint64_t evaluations)> on_steps_ended;
     /// Once, after every unfinished job's on_done: the socket ended (UNAVAILABLE) or the peer broke
     /// the protocol; ok after close(). Watching the heartbeats is the owner's part.
     std::function<void(Status)> on_closed;
@@ -52,6 +55,9 @@ class WorkerLink {
   virtual void cancel(JobId job) = 0;
   /// FrontToWorkerPins. Before the handshake is over the last list waits for it.
   virtual void pin(std::vector<std::string> paths) = 0;
+  /// FrontToWorkerOpenSteps: the worker serves `socket`. Before the handshake and after the link's
+  /// end it is closed instead, which its peer sees.
+  virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;
 };

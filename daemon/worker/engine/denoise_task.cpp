@@ -1,16 +1,35 @@
 #include "daemon/worker/engine/denoise_task.h"
 
+#include <algorithm>
 #include <cmath>
+#include <optional>
+#include <string>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "daemon/worker/engine/row_extras.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
 namespace {
 
 constexpr std::size_t kMaxRows = 256;
+constexpr const char* kTimestep = "timestep";
+
+/// What the network shall be fed instead of the noise process's own number; none: the row is an
+/// ordinary one.
+Result<std::optional<float>> given_timestep(const DenoiseRow& row, const std::string& what) {
+  const auto found = row.extras.find(kTimestep);
+  if (found == row.extras.end()) return std::optional<float>();
+  const std::string field = fmt::format("{}.extras.{}", what, kTimestep);
+  if (found->second.spec.numel() != 1) {
+    return error(StatusCode::kInvalidArgument, "{}: expected one number, found {}", field,
+                 found->second.spec.to_string());
+  }
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor number, finite_floats(found->second, field));
+  return std::optional(number.item<float>());
+}
 
 }  // namespace
 
@@ -45,10 +64,6 @@ Status DenoiseTask::start() {
 Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   const DenoiseRow& row = request_.rows[index];
   const std::string what = fmt::format("rows[{}]", index);
-  if (!row.extras.empty()) {
-    return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
-                 row.extras.begin()->first);
-  }
   if (!std::isfinite(row.sigma) || row.sigma < 0) {
     return error(StatusCode::kInvalidArgument,
                  "{}.sigma: expected a finite number of 0 or more, found {}", what, row.sigma);
@@ -62,9 +77,18 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
+  const EntryPlace place{x.size(1), x.size(2), false};
+  LUNA_ASSIGN_OR_RETURN(const std::optional<float> timestep, given_timestep(row, what));
+  DenoiseRow conditions = row;  // what the conditioning is made of, and kept by
+  conditions.extras.erase(kTimestep);
+  const auto make = [&]() -> Result<ActiveEntry> {
+    LUNA_ASSIGN_OR_RETURN(auto given,
+                          row_extras(conditions.extras, what + ".extras", *model_, place));
+    return active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_, place,
+                        std::move(given));
+  };
   LUNA_ASSIGN_OR_RETURN(const ActiveEntry entry,
-                        active_entry(row.conditioning, what + ".conditioning", *model_, *sampling_,
-                                     {x.size(1), x.size(2), false}));
+                        services_.entries.get(conditions, model_, place, make));
   const std::uint64_t needed =
       model_->activation_bytes(1, static_cast<int>(x.size(1)), static_cast<int>(x.size(2)),
                                static_cast<int>(entry.context.size(1)));
@@ -75,11 +99,14 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
   }
   return torch_call(what, [&] {
     rows_[index].sigma = row.sigma;
+    rows_[index].raw = timestep.has_value();
     rows_[index].x = x.unsqueeze(0).to(model_->device());
     const at::Tensor sigma = at::full({1}, row.sigma, rows_[index].x.options());
+    const at::Tensor input =
+        timestep ? rows_[index].x : sampling_->calculate_input(sigma, rows_[index].x);
     return ModelRow{models_.rows[index].model.get(),
-                    sampling_->calculate_input(sigma, rows_[index].x).to(model_->compute_type()),
-                    static_cast<float>(sampling_->timestep(row.sigma)),
+                    input.to(model_->compute_type()),
+                    timestep ? *timestep : static_cast<float>(sampling_->timestep(row.sigma)),
                     entry.context,
                     entry.extras,
                     &models_.rows[index].adapters};
@@ -103,6 +130,7 @@ void DenoiseTask::advance() {
 
 Result<JobReply> DenoiseTask::make_reply() {
   DenoiseReply reply{{}, models_.applied, models_.warnings};
+  const BytesMaker& make_bytes = ticket_.make_bytes ? ticket_.make_bytes : services_.make_bytes;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {
@@ -111,10 +139,11 @@ Result<JobReply> DenoiseTask::make_reply() {
                    row.sigma);
     }
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
-    const at::Tensor x0 =
-        sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
-    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
+    const at::Tensor output = row.result.output.to(at::kFloat);
+    const at::Tensor x0 = row.raw ? output : sampling_->calculate_denoised(sigma, output, row.x);
+    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], make_bytes));
     reply.denoised.push_back(std::move(denoised));
+    reply.seconds_on_device = std::max(reply.seconds_on_device, row.result.seconds);
   }
   return JobReply(std::move(reply));
 }

@@ -24,6 +24,7 @@ class DenoiseTask final : public Task, private RowSink {
   struct Row {
     at::Tensor x;  ///< [1, C, h, w] f32 on the device
     double sigma = 0;
+    bool raw = false;  ///< the client preconditions: the answer is the network's own output
     RowResult result;
   };
   Urgency urgency() const override { return ticket_.urgency(services_.fair_share); }

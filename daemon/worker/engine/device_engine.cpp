@@ -49,7 +49,8 @@ DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
                 counters_,
                 fair_share_,
                 counting(std::move(make_bytes), results_),
-                [this] { return device_.free_bytes(); }},
+                [this] { return device_.free_bytes(); },
+                entries_},
       embeddings_(settings_.embedding_folders) {
   Residency::Options options;
   options.device = device_.device();
@@ -72,7 +73,7 @@ DeviceEngine::~DeviceEngine() {
   residency_.reset();
 }
 
-void DeviceEngine::run(Job job, JobEvents events) {
+void DeviceEngine::run(Job job, JobEvents events, BytesMaker make_bytes) {
   Status refused;
   {
     std::lock_guard lock(admission_);
@@ -92,9 +93,8 @@ void DeviceEngine::run(Job job, JobEvents events) {
   }
   counters_.accepted();
   const auto now = std::chrono::steady_clock::now();
-  inbox_.post([this, now, job = std::move(job), events = std::move(events)]() mutable {
-    accept(std::move(job), std::move(events), now);
-  });
+  inbox_.post([this, incoming = Incoming{std::move(job), std::move(events), std::move(make_bytes),
+                                         now}]() mutable { accept(std::move(incoming)); });
 }
 
 void DeviceEngine::cancel(JobId job) {
@@ -124,6 +124,7 @@ WorkerReport DeviceEngine::report() const {
   report.memory["weights"] = residency_->resident_bytes() - overlays;
   report.memory["overlays"] = overlays;
   report.memory["results"] = *results_;
+  report.memory["conditioning"] = entries_.sweep();
   report.files_read["models"] = residency_->model_reads();
   report.files_read["adapters"] = residency_->adapter_reads();
   const OverlayMemoryUse merged = residency_->overlay_memory_use();
@@ -139,7 +140,7 @@ void DeviceEngine::loop() {
     const Deadline at_once = Deadline::after(std::chrono::nanoseconds(0));
     const Deadline now_or_later = has_device_work() ? at_once : next_deadline();
     // What a call posts in its turn is taken too: else each such step would cost it a forward.
-    for (auto calls = inbox_.take(now_or_later); !calls.empty(); calls = inbox_.take(at_once)) {
+    for (auto calls = inbox_.take(now_or_later); !calls.empty(); calls = inbox_.take_posted()) {
       for (Inbox::Call& call : calls) call();
     }
     end_expired();

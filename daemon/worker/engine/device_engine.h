@@ -14,6 +14,7 @@
 #include "daemon/worker/engine/counters.h"
 #include "daemon/worker/engine/device.h"
 #include "daemon/worker/engine/engine.h"
+#include "daemon/worker/engine/entry_shelf.h"
 #include "daemon/worker/engine/fair_share.h"
 #include "daemon/worker/engine/held_results.h"
 #include "daemon/worker/engine/inbox.h"
@@ -38,10 +39,16 @@ class DeviceEngine final : public Engine {
                BytesMaker make_bytes);
   ~DeviceEngine() override;
 
-  void run(Job job, JobEvents events) override;
+  using Engine::run;
+  void run(Job job, JobEvents events, BytesMaker make_bytes) override;
   void cancel(JobId job) override;
   void pin(const std::vector<std::string>& paths) override { residency_->pin(paths); }
   void drain(std::function<void()> idle) override;
+  void post(std::function<void()> call) override { inbox_.post(std::move(call)); }
+  void watch(int fd, short events, std::function<void()> ready) override {
+    inbox_.watch(fd, events, std::move(ready));
+  }
+  void unwatch(int fd) override { inbox_.unwatch(fd); }
   WorkerReport report() const override;
   std::string device_description() const override { return device_.description(); }
   bool device_failed() const override { return device_.failed(); }
@@ -61,7 +68,13 @@ class DeviceEngine final : public Engine {
 
   // On the device thread:
   void loop();
-  void accept(Job job, JobEvents events, std::chrono::steady_clock::time_point accepted);
+  struct Incoming {
+    Job job;
+    JobEvents events;
+    BytesMaker make_bytes;
+    std::chrono::steady_clock::time_point accepted;
+  };
+  void accept(Incoming incoming);
   void begin(LiveJob& live);
   void begin_request(LiveJob& live, TokenizeRequest& request);
   void begin_request(LiveJob& live, EncodeTextRequest& request);
@@ -128,6 +141,7 @@ class DeviceEngine final : public Engine {
   Counters counters_;
   const std::shared_ptr<HeldBytes> results_ = std::make_shared<HeldBytes>(0);
   Inbox inbox_;
+  mutable EntryShelf entries_;
 
   mutable std::mutex admission_;  ///< guards the next two
   std::set<JobId> admitted_;

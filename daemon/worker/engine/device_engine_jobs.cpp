@@ -39,15 +39,15 @@ std::shared_ptr<const Model> model_as(const ModelHandle& handle) {
 
 }  // namespace
 
-void DeviceEngine::accept(Job job, JobEvents events,
-                          std::chrono::steady_clock::time_point accepted) {
-  const JobId id = job.id;
+void DeviceEngine::accept(Incoming incoming) {
+  const JobId id = incoming.job.id;
   auto owned = std::make_unique<LiveJob>();
   LiveJob& live = *owned;
-  live.ticket = {job.workflow, job.priority, next_order_++, events.on_progress};
-  live.job = std::move(job);
-  live.events = std::move(events);
-  live.accepted = accepted;
+  live.ticket = {incoming.job.workflow, incoming.job.priority, next_order_++,
+                 incoming.events.on_progress, std::move(incoming.make_bytes)};
+  live.job = std::move(incoming.job);
+  live.events = std::move(incoming.events);
+  live.accepted = incoming.accepted;
   live_.emplace(id, std::move(owned));
   fair_share_.enter(live.ticket.workflow);
   expect_more_of(live.ticket.priority);
@@ -259,13 +259,12 @@ void DeviceEngine::begin_request(LiveJob& live, SampleRequest& request) {
 }
 
 void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {
-  residency_->inspect(request.path,
-                      [this, id = live.job.id](Result<std::vector<ComponentInfo>> found) {
-                        inbox_.post([this, id, found = std::move(found)]() mutable {
-                          if (!found.ok()) return end(id, found.status());
-                          end(id, JobReply(InspectModelReply{std::move(found).value()}));
-                        });
-                      });
+  residency_->inspect(request, [this, id = live.job.id](Result<InspectModelReply> found) {
+    inbox_.post([this, id, found = std::move(found)]() mutable {
+      if (!found.ok()) return end(id, found.status());
+      end(id, JobReply(std::move(found).value()));
+    });
+  });
 }
 
 void DeviceEngine::begin_request(LiveJob& live, LoadModelRequest& request) {

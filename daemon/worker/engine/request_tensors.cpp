@@ -5,6 +5,7 @@
 
 #include "daemon/worker/engine/concat_conditioning.h"
 #include "daemon/worker/engine/vector_conditioning.h"
+#include "daemon/worker/ops/finite.h"
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/sampling/guidance.h"
@@ -41,7 +42,7 @@ Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what)
   LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
                         torch_call(what, [&] { return host.to(at::kFloat); }));
   LUNA_ASSIGN_OR_RETURN(const bool finite,
-                        torch_call(what, [&] { return floats.isfinite().all().item<bool>(); }));
+                        torch_call(what, [&] { return ops::all_finite(floats); }));
   if (!finite) {
     return error(StatusCode::kInvalidArgument, "{}: expected finite values, found NaN or infinity",
                  what);
@@ -75,7 +76,7 @@ Result<at::Tensor> mask_row(const TensorRef& tensor, std::string_view what, at::
 
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
-                                 const EntryPlace& place) {
+                                 const EntryPlace& place, std::map<std::string, at::Tensor> given) {
   LUNA_RETURN_IF_ERROR(check_served(entry, what));
   const auto& shape = entry.cross_attn.spec.shape;
   const int width = model.traits().context_width;
@@ -95,12 +96,13 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
   LUNA_ASSIGN_OR_RETURN(active.context, torch_call(what, [&] {
                           return floats.to(model.device(), model.compute_type());
                         }));
-  if (model.traits().vector != VectorConditioning::kNone) {
+  active.extras = std::move(given);
+  if (model.traits().vector != VectorConditioning::kNone && !active.extras.contains("y")) {
     LUNA_ASSIGN_OR_RETURN(active.extras["y"],
                           vector_conditioning(entry, what, model.traits(), place));
     active.extras["y"] = active.extras["y"].to(model.device());
   }
-  if (model.traits().inpaints()) {
+  if (model.traits().inpaints() && !active.extras.contains("c_concat")) {
     LUNA_ASSIGN_OR_RETURN(const at::Tensor concat,
                           concat_conditioning(entry, what, model.traits(), place));
     LUNA_ASSIGN_OR_RETURN(active.extras["c_concat"], torch_call(what, [&] {

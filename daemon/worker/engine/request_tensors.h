@@ -54,10 +54,12 @@ struct EntryPlace {
 /// and that is absent or of another width, or numbers out of range. UNIMPLEMENTED names a field
 /// that asks for what is not served (area, mask, attention_mask, is_default, other extras than
 /// concat_latent_image and concat_mask). Fields without a meaning for the model (pooled, guidance,
-/// sizes, those two extras) change nothing, as in ComfyUI.
+/// sizes, those two extras) change nothing, as in ComfyUI. What is in `given` (row_extras.h) counts
+/// instead of what the entry would give, which is not looked at then.
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
-                                 const EntryPlace& place);
+                                 const EntryPlace& place,
+                                 std::map<std::string, at::Tensor> given = {});
 
 /// The noise process of a model. UNIMPLEMENTED for predictions without one yet.
 Result<std::shared_ptr<const ModelSampling>> sampling_of(const DenoiserTraits& traits);

@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "daemon/worker/ops/finite.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -185,6 +186,7 @@ void RowBatcher::run_group(Group group) {
   for (const Waiting& waiting : group) ++by_workflow[waiting.sink->workflow()];
 
   at::Tensor output;
+  const auto took = std::make_shared<double>(0);
   const Status status = torch_call("a forward of " + std::to_string(rows) + " rows", [&] {
     CommonTokens tokens(group.front().row);
     for (const Waiting& waiting : group) {
@@ -218,7 +220,8 @@ void RowBatcher::run_group(Group group) {
               model.forward(stack_rows(xs), at::tensor(timesteps, at::kFloat).to(model.device()),
                             stack_rows(contexts), stacked, adapters_of(adapters));
         },
-        [this, key, rows, by_workflow](double seconds) {
+        [this, key, rows, by_workflow, took](double seconds) {
+          *took = seconds;
           cost_.measured(key, rows, seconds);
           if (options_.on_forward) options_.on_forward(rows, seconds, by_workflow);
         });
@@ -232,7 +235,7 @@ void RowBatcher::run_group(Group group) {
         lowered != lowered_limits_.end() && rows >= lowered->second) {
       if (++lowered->second >= options_.max_rows) lowered_limits_.erase(lowered);
     }
-    deliver(group, output);
+    deliver(group, output, *took);
     return;
   }
   if (rows == 1) {
@@ -247,10 +250,10 @@ void RowBatcher::run_group(Group group) {
   run_group(std::move(second));
 }
 
-void RowBatcher::deliver(Group& group, const at::Tensor& output) {
+void RowBatcher::deliver(Group& group, const at::Tensor& output, double seconds) {
   at::Tensor finite;
-  const Status status = torch_call("checking a forward's result",
-                                   [&] { finite = output.isfinite().flatten(1).all(1); });
+  const Status status =
+      torch_call("checking a forward's result", [&] { finite = ops::finite_rows(output); });
   const int rows = static_cast<int>(group.size());
   for (int i = 0; i < rows; ++i) {
     const Waiting& waiting = group[static_cast<std::size_t>(i)];
@@ -258,7 +261,7 @@ void RowBatcher::deliver(Group& group, const at::Tensor& output) {
     if (!status.ok()) {
       waiting.sink->row_failed(waiting.index, status);
     } else {
-      waiting.sink->row_done(waiting.index, {output.narrow(0, i, 1), finite[i], rows});
+      waiting.sink->row_done(waiting.index, {output.narrow(0, i, 1), finite[i], rows, seconds});
     }
   }
 }

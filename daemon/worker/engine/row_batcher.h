@@ -31,6 +31,7 @@ struct RowResult {
   at::Tensor output;  ///< [1, C, h, w], the raw prediction in the compute type
   at::Tensor finite;  ///< one bool on the device: whether all of `output` is finite
   int rows_in_batch = 0;
+  double seconds = 0;  ///< of the forward, where it is known by then: on the CPU
 };
 
 /// Who waits for rows. Called from RowBatcher::run_next() alone; may add and drop rows from there.
@@ -84,7 +85,7 @@ class RowBatcher {
 
   Group take_group();
   void run_group(Group group);
-  void deliver(Group& group, const at::Tensor& output);
+  void deliver(Group& group, const at::Tensor& output, double seconds);
   int row_limit(const ForwardCost::Key& key) const;
 
   const Options options_;

@@ -9,6 +9,7 @@
 #include "common/types/job.h"
 #include "daemon/worker/engine/counters.h"
 #include "daemon/worker/engine/device_pacer.h"
+#include "daemon/worker/engine/entry_shelf.h"
 #include "daemon/worker/engine/fair_share.h"
 #include "daemon/worker/engine/row_batcher.h"
 #include "daemon/worker/engine/urgency.h"
@@ -26,6 +27,7 @@ struct TaskServices {
   FairShare& fair_share;
   BytesMaker make_bytes;
   std::function<std::uint64_t()> free_bytes;  ///< of the device, for activations
+  EntryShelf& entries;
 };
 
 /// A job's place in the queue, and whom to tell how far it is.
@@ -34,6 +36,7 @@ struct TaskTicket {
   Priority priority = Priority::kNormal;
   std::uint64_t order = 0;
   std::function<void(const SampleProgress&)> on_progress;
+  BytesMaker make_bytes = {};  ///< of an evaluation's results; none: the engine's
 
   Urgency urgency(const FairShare& share) const {
     return {priority, share.served(workflow), order};

@@ -27,6 +27,9 @@ WorkerHost::WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engi
     pins_ = std::move(paths);
     if (engine_) engine_->pin(pins_);
   };
+  handlers.on_open_steps = [this](StepsOpening opening, UniqueFd socket) {
+    open_steps(std::move(opening), std::move(socket));
+  };
   handlers.on_closed = [this](Status reason) {
     // Nobody is left to answer to: not even a forward that runs is worth finishing.
     if (!draining_) log::logger("host").warn("the front is gone: {}", reason.to_string());
@@ -56,6 +59,10 @@ void WorkerHost::engine_opened(Result<std::unique_ptr<Engine>> engine) {
   if (engine.ok()) {
     engine_ = std::move(engine).value();
     engine_->pin(pins_);
+    steps_ = std::make_unique<StepServer>(*engine_,
+                                          [link = link_](StepsId steps, std::uint64_t evaluations) {
+                                            link->send_steps_ended(steps, evaluations);
+                                          });
   }
   log::logger("host").info(
       "{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());
@@ -109,10 +116,17 @@ void WorkerHost::drain() {
   }
 }
 
+void WorkerHost::open_steps(StepsOpening opening, UniqueFd socket) {
+  // Without an engine the socket's end tells the client that nobody is here.
+  if (!steps_ || draining_) return link_->send_steps_ended(opening.id, 0);
+  steps_->open(std::move(opening), std::move(socket));
+}
+
 void WorkerHost::send_heartbeats() {
   WorkerReport report;
   report.device = settings_.device;
   if (engine_) report = engine_->report();
+  if (steps_) report.step_evaluations = steps_->evaluations();
   link_->send_heartbeat(std::move(report));
   heartbeat_.expires_after(
       std::chrono::milliseconds(std::max(kShortestHeartbeatMs, settings_.heartbeat_ms)));

@@ -12,6 +12,7 @@
 
 #include "daemon/ipc/session/front_link.h"
 #include "daemon/worker/engine/engine.h"
+#include "daemon/worker/steps/step_server.h"
 
 namespace luna::worker {
 
@@ -38,6 +39,7 @@ class WorkerHost {
   void cancel(JobId job);
   void drain();
   void send_heartbeats();
+  void open_steps(StepsOpening opening, UniqueFd socket);
 
   boost::asio::io_context& io_;
   const OpenEngine open_engine_;
@@ -50,7 +52,8 @@ class WorkerHost {
   std::vector<std::string> pins_;
   bool draining_ = false;
   boost::asio::steady_timer heartbeat_;
-  std::unique_ptr<Engine> engine_;  ///< goes first: its events use the link
+  std::unique_ptr<StepServer> steps_;
+  std::unique_ptr<Engine> engine_;  ///< goes first: its events use the link, its calls the steps
 };
 
 }  // namespace luna::worker

@@ -1,23 +1,14 @@
 #pragma once
 
 #include <cstddef>
-#include <functional>
-#include <span>
 #include <string_view>
 
 #include <ATen/ATen.h>
 
 #include "common/types/tensor.h"
+#include "daemon/worker/ops/bytes_maker.h"
 
 namespace luna::worker {
-
-/// Makes the bytes of a result: `fill` is called once with `size` writable bytes, which are
-/// read-only after.
-using BytesMaker = std::function<Result<BytesPtr>(
-    std::size_t size, const std::function<void(std::span<std::byte>)>& fill)>;
-/// Bytes on the heap of this process.
-Result<BytesPtr> make_heap_bytes(std::size_t size,
-                                 const std::function<void(std::span<std::byte>)>& fill);
 
 /// The tensor on the host, in its own type: a view of the bytes that keeps their owner alive when
 /// they are aligned, a copy otherwise; zeros when the reference has no bytes. Never write to it.

@@ -46,13 +46,17 @@ class FileSource final : public ModelSource {
   explicit FileSource(std::shared_ptr<HostCopies> copies) : copies_(std::move(copies)) {}
 
   Result<std::vector<FoundComponent>> inspect(const std::string& path) override {
-    LUNA_ASSIGN_OR_RETURN(const TensorDirectory directory, read_directory(path));
+    LUNA_ASSIGN_OR_RETURN(const TensorDirectory directory, this->directory(path));
     auto detected = detect_components(directory);
     LUNA_RETURN_IF_ERROR(detected.status().with_context(path));
     std::vector<FoundComponent> found;
     for (DetectedComponent& component : *detected)
       found.push_back(measure(directory, std::move(component)));
     return found;
+  }
+
+  Result<TensorDirectory> directory(const std::string& path) override {
+    return read_directory(path);
   }
 
   Result<std::shared_ptr<const WeightStore>> read(const std::string& path,

@@ -32,6 +32,8 @@ class ModelSource {
  public:
   virtual ~ModelSource() = default;
   virtual Result<std::vector<FoundComponent>> inspect(const std::string& path) = 0;
+  /// What stands in the headers of a model's files.
+  virtual Result<TensorDirectory> directory(const std::string& path) = 0;
 
   /// Reading and building are two steps, so that a duplicate is dropped between them.
   virtual Result<std::shared_ptr<const WeightStore>> read(const std::string& path,

@@ -74,9 +74,9 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     load_in_turn(wanted, Deadline::after(options_.hold_wait), done);
   }
 
-  void inspect(const std::string& path,
-               std::function<void(Result<std::vector<ComponentInfo>>)> done) {
-    const Status posted = thread_->post([this, path, done] { done(inspect_now(path)); });
+  void inspect(const InspectModelRequest& request,
+               std::function<void(Result<InspectModelReply>)> done) {
+    const Status posted = thread_->post([this, request, done] { done(inspect_now(request)); });
     if (!posted.ok()) done(posted);
   }
 
@@ -226,16 +226,19 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
     return &known_files_.insert_or_assign(file, std::move(found)).first->second;
   }
 
-  Result<std::vector<ComponentInfo>> inspect_now(const std::string& path) {
-    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify_model(path));
+  Result<InspectModelReply> inspect_now(const InspectModelRequest& request) {
+    LUNA_ASSIGN_OR_RETURN(const FileIdentity file, identify_model(request.path));
     LUNA_ASSIGN_OR_RETURN(const auto* found, components_of(file));
-    std::vector<ComponentInfo> infos;
+    InspectModelReply reply;
     for (const FoundComponent& component : *found) {
-      infos.push_back(component.detected.info);
+      reply.components.push_back(component.detected.info);
       const auto hash = known_hashes_.find({file, component.detected.info.slot});
-      if (hash != known_hashes_.end()) infos.back().content_hash = hash->second;
+      if (hash != known_hashes_.end()) reply.components.back().content_hash = hash->second;
     }
-    return infos;
+    if (!request.tensors) return reply;
+    LUNA_ASSIGN_OR_RETURN(const TensorDirectory directory, source_->directory(request.path));
+    for (const auto& [name, spec] : directory.tensors) reply.tensors.push_back({name, spec});
+    return reply;
   }
 
   /// Loads on the loading thread, when its turn comes and there is room, or answers why not.
@@ -486,9 +489,9 @@ void Residency::acquire_rows(Slot slot, const ModelRef& model, const std::string
                              std::function<void(Result<ModelHandle>)> done) {
   shelf_->acquire({slot, model, {{adapter, 1, {}}}, true}, done);
 }
-void Residency::inspect(const std::string& path,
-                        std::function<void(Result<std::vector<ComponentInfo>>)> done) {
-  shelf_->inspect(path, std::move(done));
+void Residency::inspect(const InspectModelRequest& request,
+                        std::function<void(Result<InspectModelReply>)> done) {
+  shelf_->inspect(request, std::move(done));
 }
 void Residency::unload(const UnloadModelRequest& request,
                        std::function<void(UnloadModelReply)> done) {

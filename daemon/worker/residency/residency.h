@@ -72,8 +72,8 @@ class Residency {
                     std::function<void(Result<ModelHandle>)> done);
 
   /// What is in a file; content hashes of components that were loaded from it.
-  void inspect(const std::string& path,
-               std::function<void(Result<std::vector<ComponentInfo>>)> done);
+  void inspect(const InspectModelRequest& request,
+               std::function<void(Result<InspectModelReply>)> done);
 
   /// Never waits for a load. Where the components lie now is not known here. `done` is called when
   /// their memory is free, from a thread that frees it.

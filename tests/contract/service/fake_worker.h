@@ -23,6 +23,7 @@ class FakeWorker final : public WorkerPort {
   void run(const Job& job, JobEvents events) override;
   void cancel(JobId job) override;
   void pin(const std::vector<std::string>&) override {}
+  void open_steps(StepsOpening, UniqueFd) override {}
 
   /// Ends the thread. To be called before the last reference goes, which the thread itself may
   /// hold.

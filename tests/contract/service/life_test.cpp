@@ -111,6 +111,8 @@ TEST_F(ServiceTest, AdminCallsGoThrough) {
   ASSERT_TRUE(models.ok()) << models.status().to_string();
   EXPECT_EQ(models->files.at(0).file, "full.safetensors");
   EXPECT_EQ(client_->inspect_model("full.safetensors")->size(), 3u);
+  EXPECT_EQ(client_->list_model_tensors("full.safetensors")->at(0),
+            (NamedTensor{"conv_in.weight", {DType::kF16, {8, 4, 3, 3}}}));
   const auto loaded = client_->load_model(Slot::kUNet, {"full.safetensors", Precision::kF32});
   ASSERT_TRUE(loaded.ok()) << loaded.status().to_string();
   EXPECT_EQ(loaded->device, "cpu");
@@ -185,7 +187,7 @@ TEST_F(ServiceTest, ShutdownEndsWhatDoesNotFinishInTime) {
 
 TEST_F(ServiceTest, TheSocketBelongsToItsUserAlone) {
   start();
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(socket().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }

@@ -166,6 +166,9 @@ class FakeService : public InferenceService, public AdminService {
     }
     return note("list_models " + folder, listed);
   }
+  Result<std::vector<NamedTensor>> list_model_tensors(const std::string&) override {
+    return error(StatusCode::kUnimplemented, "there are no files here");
+  }
   Result<std::vector<ComponentInfo>> inspect_model(const std::string& file) override {
     return note("inspect " + file, components);
   }
@@ -189,11 +192,12 @@ class FakeService : public InferenceService, public AdminService {
   Result<std::string> pin_model(const std::string& file) override {
     return note<std::string>("pin " + file, "/models/" + file);
   }
-  Result<std::string> upload_adapter(const std::string& path) override {
-    return "sha256:" + path;
-  }
+  Result<std::string> upload_adapter(const std::string& path) override { return "sha256:" + path; }
   Result<std::string> unpin_model(const std::string& file) override {
     return note<std::string>("unpin " + file, "/models/" + file);
+  }
+  Result<client::WritableTensor> allocate(const TensorSpec&) override {
+    return error(StatusCode::kUnimplemented, "no tensors are kept here");
   }
   Result<TensorRef> upload(const std::string&, const TensorRef& tensor) override { return tensor; }
   Result<TensorRef> download(const std::string&, const std::string& id) override {

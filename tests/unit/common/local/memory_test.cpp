@@ -90,6 +90,37 @@ TEST(SliceOf, OfEverythingIsTheThingItself) {
   EXPECT_EQ(*slice_of(whole, 0, 3), whole);
 }
 
+TEST(MapShared, BothSidesSeeWhatEitherWrites) {
+  MemoryRegion ours = *MemoryRegion::create("test", 4);
+  const SharedMapping theirs = *map_shared(*duplicate(ours.fd()));
+  EXPECT_FALSE(theirs.constant);
+  ASSERT_EQ(theirs.writable.size(), 4u);
+  ours.bytes()[0] = std::byte{'a'};
+  theirs.writable[1] = std::byte{'b'};
+  EXPECT_EQ(text_of(theirs.bytes).substr(0, 2), "ab");
+  EXPECT_EQ(ours.bytes()[1], std::byte{'b'});
+}
+
+TEST(MapShared, WhatIsSealedIsConstantAndWhatMayOnlyBeReadIsNotWritten) {
+  const BytesPtr sealed = finished("hello");
+  const SharedMapping constant = *map_shared(*duplicate(sealed->fd()));
+  EXPECT_TRUE(constant.constant);
+  EXPECT_TRUE(constant.writable.empty());
+  EXPECT_EQ(text_of(constant.bytes), "hello");
+  const MemoryRegion region = *MemoryRegion::create("test", 4);
+  const std::string path = fmt::format("/proc/self/fd/{}", region.fd());
+  const SharedMapping read_only = *map_shared(UniqueFd(::open(path.c_str(), O_RDONLY)));
+  EXPECT_FALSE(read_only.constant) << "its maker still writes";
+  EXPECT_TRUE(read_only.writable.empty());
+}
+
+TEST(MapShared, RefusesMemoryThatCouldShrink) {
+  UniqueFd shrinks(::memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING));
+  ASSERT_EQ(::ftruncate(shrinks.get(), 100), 0);
+  EXPECT_THAT(map_shared(std::move(shrinks)).status().message(),
+              HasSubstr("sealed against shrinking"));
+}
+
 TEST(SliceOf, RefusesWhatIsOutsideEvenWhereNumbersWrapAround) {
   const BytesPtr whole = bytes_from("abc");
   EXPECT_FALSE(slice_of(whole, 1, 3).ok());

@@ -36,6 +36,10 @@ class FakeWorker : public WorkerPort {
   }
 
   void pin(const std::vector<std::string>& paths) override { pins = paths; }
+  void open_steps(StepsOpening opening, UniqueFd socket) override {
+    if (on_open_steps) on_open_steps(opening);
+    steps.emplace_back(std::move(opening), std::move(socket));
+  }
 
   void finish(JobId id, Result<JobReply> result) {
     const auto found =
@@ -65,6 +69,8 @@ class FakeWorker : public WorkerPort {
   std::vector<std::pair<Job, JobEvents>> running;
   std::vector<JobId> cancelled;
   std::vector<std::string> pins;  ///< as it was told last
+  std::vector<std::pair<StepsOpening, UniqueFd>> steps;
+  std::function<void(const StepsOpening&)> on_open_steps;
 
  private:
   WorkerId id_;

@@ -136,11 +136,21 @@ TEST(RequestValidation, BytesMustFitTheirShapeAndTheLimitOfACall) {
   EXPECT_THAT(validate_places(decode, small).message(), HasSubstr("upload"));
 }
 
+TEST(RequestValidation, ATensorInARegionHasASoundSpecThatFitsIntoOne) {
+  VaeDecodeRequest decode;
+  decode.latent.spec = {DType::kF32, {1, 4, 4096, 4096}};
+  decode.latent.place = SharedRegion{"r", 0};
+  EXPECT_TRUE(validate_places(decode, {}).ok()) << "what an inline tensor may have is no limit";
+  Config::Limits small;
+  small.region_bytes_per_session = 1 << 20;
+  EXPECT_EQ(validate_places(decode, small).code(), StatusCode::kInvalidArgument);
+  decode.latent.spec.shape = {-1};
+  EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kInvalidArgument);
+}
+
 TEST(RequestValidation, PlanesThatAreNotServedSaySo) {
   VaeDecodeRequest decode;
   decode.latent = tensor({1, 4, 8, 8});
-  decode.latent.place = SharedRegion{"r", 0};
-  EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kUnimplemented);
   decode.latent.place = CudaHandle{};
   EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kUnimplemented);
 }
@@ -154,6 +164,22 @@ TEST(RequestValidation, DenoiseChecksItsRows) {
   EXPECT_TRUE(validate_request(request, {}).ok());
   request.rows[0].sigma = NAN;
   EXPECT_THAT(refusal(request), HasSubstr("rows[0].sigma"));
+}
+
+TEST(RequestValidation, WhatAClientMadeForOneEvaluationHasTheShapeOfItsRow) {
+  DenoiseRequest request;
+  request.rows.resize(1);
+  request.rows[0].x = tensor({4, 8, 6});
+  request.rows[0].conditioning.cross_attn = tensor({1, 77, 768});
+  request.rows[0].extras = {{"y", tensor({1, 2816})}, {"c_concat", tensor({1, 5, 8, 6})}};
+  EXPECT_TRUE(validate_request(request, {}).ok());
+  request.rows[0].extras["c_concat"] = tensor({1, 5, 6, 8});
+  EXPECT_THAT(refusal(request), AllOf(HasSubstr("rows[0].extras.c_concat"),
+                                      HasSubstr("[1, c, 8, 6]"), HasSubstr("f32[1,5,6,8]")));
+  request.rows[0].extras = {{"y", tensor({2, 2816})}};
+  EXPECT_THAT(refusal(request), AllOf(HasSubstr("rows[0].extras.y"), HasSubstr("[1, width]")));
+  request.rows[0].extras = {{"y", tensor({1, 2816}, DType::kI64)}};
+  EXPECT_THAT(refusal(request), HasSubstr("floating"));
 }
 
 std::vector<ComponentInfo> sdxl_with(std::vector<Slot> slots) {

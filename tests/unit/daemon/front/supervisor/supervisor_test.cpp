@@ -36,6 +36,7 @@ class Port : public WorkerPort {
   void run(const Job& job, JobEvents events) override { link_->run(job, std::move(events)); }
   void cancel(JobId job) override { link_->cancel(job); }
   void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
+  void open_steps(StepsOpening, UniqueFd) override {}
 
  private:
   WorkerId id_;

@@ -21,7 +21,7 @@ using Structs = ::testing::Types<
     VaeDecodeRequest, VaeDecodeReply, InspectModelRequest, InspectModelReply, LoadModelRequest,
     LoadModelReply, UnloadModelRequest, UnloadModelReply, RestoreModelRequest, RestoreModelReply,
     ForwardCounters, WorkerReport, WorkerSettings, FileIdentity, ComponentSource, HostTensor,
-    HostWeights>;
+    HostWeights, StepsOpening>;
 TYPED_TEST_SUITE(EveryStruct, Structs);
 
 template <class T>

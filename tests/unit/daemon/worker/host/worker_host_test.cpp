@@ -9,6 +9,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/post.hpp>
 #include <gmock/gmock.h>
+#include <sys/socket.h>
 
 #include "common/local/socket.h"
 #include "common/types/worker_exit.h"
@@ -28,6 +29,7 @@ struct EngineScript {
   std::vector<std::string> pins;
   std::function<void()> idle;
   bool device_failed = false;
+  std::function<void()> socket_ready;  ///< of a descriptor that is watched
 
   template <class Condition>
   bool wait_for(Condition condition) {
@@ -39,7 +41,7 @@ struct EngineScript {
 class ScriptedEngine final : public Engine {
  public:
   explicit ScriptedEngine(EngineScript& script) : script_(script) {}
-  void run(Job job, JobEvents events) override {
+  void run(Job job, JobEvents events, BytesMaker) override {
     note([&] { script_.running[job.id] = std::move(events); });
   }
   void cancel(JobId job) override {
@@ -56,6 +58,13 @@ class ScriptedEngine final : public Engine {
     report.device = "scripted";
     report.jobs_done = 7;
     return report;
+  }
+  void post(std::function<void()> call) override { call(); }
+  void watch(int, short, std::function<void()> ready) override {
+    note([&] { script_.socket_ready = std::move(ready); });
+  }
+  void unwatch(int) override {
+    note([&] { script_.socket_ready = nullptr; });
   }
   std::string device_description() const override { return "scripted (0 threads)"; }
   bool device_failed() const override { return script_.device_failed; }
@@ -116,6 +125,11 @@ class WorkerHostTest : public testing::Test {
       shelf_ = std::move(weights);
       script_.changed.notify_all();
     };
+    handlers.on_steps_ended = [this](StepsId steps, std::uint64_t) {
+      std::lock_guard lock(script_.mutex);
+      ended_steps_.push_back(steps);
+      script_.changed.notify_all();
+    };
     handlers.on_closed = [this](Status) { closed_.set_value(); };
     front_ = ipc::WorkerLink::adopt(front_loop_.io, sockets->first.release(), WorkerId{1}, settings,
                                     handlers);
@@ -161,7 +175,8 @@ class WorkerHostTest : public testing::Test {
   std::vector<WorkerReport> heartbeats_;
   std::string shelf_path_;  ///< what the front has, after the worker offered it
   HostWeights shelf_;
-  std::string unread_path_;             ///< what the worker said that it could not read
+  std::string unread_path_;  ///< what the worker said that it could not read
+  std::vector<StepsId> ended_steps_;
   std::shared_ptr<HostCopies> copies_;  ///< what the engine was given
   std::promise<std::pair<Status, std::string>> ready_;
   std::promise<void> closed_;
@@ -182,6 +197,41 @@ TEST_F(WorkerHostTest, AJobGoesToTheEngineAndItsResultToTheFront) {
   const auto reply = done->get_future().get();
   ASSERT_TRUE(reply.ok()) << reply.status().to_string();
   EXPECT_EQ(std::get<UnloadModelReply>(*reply).freed_bytes, 42u);
+}
+
+TEST_F(WorkerHostTest, AStepSocketIsServedAndReportedUntilItEnds) {
+  connect_scripted();
+  ready_.get_future().get();
+  auto sockets = socket_pair().value();
+  front_->open_steps({.id = StepsId{7}, .workflow = "w"}, std::move(sockets.second));
+  ASSERT_TRUE(script_.wait_for([&] { return script_.socket_ready != nullptr; }));
+  EXPECT_TRUE(script_.wait_for(
+      [&] { return !heartbeats_.empty() && heartbeats_.back().step_evaluations.contains(7); }));
+  sockets.first.reset();
+  std::function<void()> ready;
+  {
+    std::lock_guard lock(script_.mutex);
+    ready = script_.socket_ready;
+  }
+  ready();
+  EXPECT_TRUE(script_.wait_for([&] { return !ended_steps_.empty(); }));
+  EXPECT_EQ(ended_steps_.front(), StepsId{7});
+}
+
+TEST_F(WorkerHostTest, BeforeItsEngineIsOpenAWorkerEndsStepSocketsAtOnce) {
+  std::promise<void> go_on;
+  connect([&](const WorkerSettings&, std::shared_ptr<HostCopies>) {
+    go_on.get_future().get();
+    return Result<std::unique_ptr<Engine>>(std::make_unique<ScriptedEngine>(script_));
+  });
+  ASSERT_TRUE(script_.wait_for([&] { return !heartbeats_.empty(); }));
+  auto sockets = socket_pair().value();
+  front_->open_steps({.id = StepsId{8}}, std::move(sockets.second));
+  EXPECT_TRUE(script_.wait_for([&] { return !ended_steps_.empty(); }));
+  char byte = 0;
+  EXPECT_EQ(::recv(sockets.first.get(), &byte, 1, 0), 0);
+  go_on.set_value();
+  ready_.get_future().get();
 }
 
 TEST_F(WorkerHostTest, TheEngineFindsWhatItOfferedToTheFrontBefore) {

@@ -51,6 +51,11 @@ class FakeSource final : public ModelSource {
     found.floating_elements = 250;
     return std::vector<FoundComponent>{found};
   }
+  Result<TensorDirectory> directory(const std::string&) override {
+    TensorDirectory directory;
+    directory.tensors["w"] = {DType::kF32, {250}};
+    return directory;
+  }
   Result<std::shared_ptr<const WeightStore>> read(const std::string& path, const FoundComponent&,
                                                   at::ScalarType storage, at::Device) override {
     std::ifstream file(path);

@@ -59,6 +59,11 @@ class ResidencyTest : public testing::Test {
     residency_->restore({path}, [&](Result<RestoreModelReply> reply) { promise.set_value(reply); });
     return promise.get_future().get();
   }
+  Result<InspectModelReply> inspect(const InspectModelRequest& request) {
+    std::promise<Result<InspectModelReply>> promise;
+    residency_->inspect(request, [&](auto found) { promise.set_value(std::move(found)); });
+    return promise.get_future().get();
+  }
   std::vector<std::string> contents() {
     std::vector<std::string> contents;
     for (const LoadedModel& model : residency_->loaded()) {
@@ -323,15 +328,18 @@ TEST_F(ResidencyTest, AbsentFilesAndSlotsAreNamed) {
 TEST_F(ResidencyTest, InspectionKnowsTheHashOnceTheComponentWasLoaded) {
   open();
   const std::string path = dir_.write("a", "content");
-  const auto inspect = [&] {
-    std::promise<Result<std::vector<ComponentInfo>>> promise;
-    residency_->inspect(path, [&](auto found) { promise.set_value(std::move(found)); });
-    return promise.get_future().get();
-  };
-  EXPECT_EQ(inspect()->at(0).content_hash, "");
+  EXPECT_EQ(inspect({path})->components.at(0).content_hash, "");
   get(path);
-  EXPECT_EQ(inspect()->at(0).content_hash, "content");
+  EXPECT_EQ(inspect({path})->components.at(0).content_hash, "content");
   EXPECT_EQ(calls_->inspected[path], 1);
+}
+
+TEST_F(ResidencyTest, InspectionListsTheTensorsOnlyWhereTheyWereAskedFor) {
+  open();
+  const std::string path = dir_.write("a", "content");
+  EXPECT_TRUE(inspect({path})->tensors.empty());
+  EXPECT_EQ(inspect({path, true})->tensors,
+            (std::vector<NamedTensor>{{"w", {DType::kF32, {250}}}}));
 }
 
 TEST_F(ResidencyTest, HandlesOutliveTheResidency) {

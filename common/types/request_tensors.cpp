@@ -1,8 +1,8 @@
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 
 #include "common/base/overloaded.h"
 
-namespace luna::front {
+namespace luna {
 namespace {
 
 Status walk(std::optional<TensorRef>& tensor, const std::string& name, const TensorVisit& visit) {
@@ -123,4 +123,4 @@ bool wants_keep(const JobRequest& request) {
       request);
 }
 
-}  // namespace luna::front
+}  // namespace luna

@@ -1,0 +1,1 @@
+"""The public wire (proto/luna/v1) over gRPC."""
