@@ -1,11 +1,11 @@
 """Every call against a real daemon."""
 
+import luna_client
 import numpy as np
 import pytest
-from daemon import CHECKPOINT, LORA
-
-import luna_client
 from luna_client import DenoiseRow, Lora, Noise, Row, SamplerRun
+
+from daemon import CHECKPOINT, LORA
 
 SIZE = (4, 8, 8)
 SD15_LATENT_SCALE = 0.18215

@@ -1,4 +1,4 @@
-"""Cancels, deadlines, restarts of the daemon, forks: nothing hangs, nothing is lost that could be had again."""
+"""Cancels, deadlines, restarts of the daemon, forks: nothing hangs, and what can be had again is."""
 
 import logging
 import os
@@ -6,11 +6,11 @@ import signal
 import threading
 import time
 
+import luna_client
 import numpy as np
 import pytest
-from daemon import CHECKPOINT, Daemon, eventually
 
-import luna_client
+from daemon import CHECKPOINT, Daemon, eventually
 
 SIZE = (4, 8, 8)
 FOREVER = dict(seed=1, steps=5000)

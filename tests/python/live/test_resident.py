@@ -1,4 +1,4 @@
-"""Tensors that stay on the server: used as inputs, freed with their objects, their sessions, their processes."""
+"""Tensors that stay on the server: inputs, freed with their objects, sessions, processes."""
 
 import gc
 import os
@@ -7,11 +7,11 @@ import subprocess
 import sys
 import textwrap
 
+import luna_client
 import numpy as np
 import pytest
-from daemon import CHECKPOINT, eventually
 
-import luna_client
+from daemon import CHECKPOINT, eventually
 
 SIZE = (4, 8, 8)
 

@@ -1,8 +1,7 @@
 """One exception class a meaning, and a message that says what to do next."""
 
-import pytest
-
 import luna_client
+import pytest
 from luna_client.errors import CODE_NAMES, from_status
 
 AT = "unix:/run/lunad.sock"
