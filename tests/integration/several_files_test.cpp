@@ -207,9 +207,8 @@ TEST_F(SeveralFiles, EveryLayoutTellsNamesTypesAndShapesOfItsTensors) {
   const TensorSpec conv_in = in(whole, name);
   EXPECT_THAT(conv_in.shape, ElementsAre(TinySd15Options().unet_channels, 4, 3, 3));
   EXPECT_EQ(in(of("sd"), "unet/conv_in.weight"), conv_in);
-  EXPECT_TRUE(std::is_sorted(whole.begin(), whole.end(), [](const auto& a, const auto& b) {
-    return a.name < b.name;
-  }));
+  EXPECT_TRUE(std::is_sorted(whole.begin(), whole.end(),
+                             [](const auto& a, const auto& b) { return a.name < b.name; }));
 }
 
 TEST_F(SeveralFiles, BadOnesAreRefusedWithIndexAndShard) {
