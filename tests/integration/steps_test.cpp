@@ -148,8 +148,10 @@ TEST_F(Steps, OfAClientThatIsGoneLeaveNothingBehind) {
     return wait_until([&] {
       const StatusInfo status = daemon_->status();
       std::uint64_t conditioning = 0;
-      for (const WorkerInfo& worker : status.workers)
-        conditioning += worker.report.memory.at("conditioning");
+      for (const WorkerInfo& worker : status.workers) {
+        const auto found = worker.report.memory.find("conditioning");
+        if (found != worker.report.memory.end()) conditioning += found->second;
+      }
       return status.step_sockets == sockets && status.sessions >= sessions &&
              (conditioning > 0) == (sockets > 0);
     });
@@ -168,7 +170,9 @@ TEST_F(Steps, ShareForwardsWithEachOtherAndWithTrajectories) {
   const auto shared_forwards = [&] {
     std::uint64_t shared = 0;
     for (const WorkerInfo& worker : daemon_->status().workers) {
-      for (const auto& [rows, count] : worker.report.forwards.at("unet").batch_sizes)
+      const auto found = worker.report.forwards.find("unet");
+      if (found == worker.report.forwards.end()) continue;
+      for (const auto& [rows, count] : found->second.batch_sizes)
         if (rows >= 4) shared += count;  // both signs of a trajectory's row, and each client's
     }
     return shared;
