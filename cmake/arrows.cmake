@@ -24,7 +24,7 @@ set(LUNA_ARROWS
   "daemon/front/dispatch: daemon/front/core daemon/ipc/session daemon/ipc/protocol common/types common/hash common/local common/model_files common/log"
   "daemon/front/supervisor: daemon/front/core daemon/ipc/session daemon/ipc/transport daemon/ipc/protocol common/types common/config common/local common/log"
   "daemon/front/api: daemon/front/core common/types common/wire common/local common/log proto/luna/v1 proto/luna/v1/services"
-  "daemon/front/local: daemon/front/core daemon/ipc/transport common/types common/wire common/local common/log proto/luna/v1"
+  "daemon/front/local: daemon/front/core daemon/ipc/transport common/types common/config common/wire common/local common/log proto/luna/v1"
   "daemon/front/metrics: common/types"
   "daemon/front: daemon/front/api daemon/front/local daemon/front/core daemon/front/metrics daemon/front/dispatch daemon/front/supervisor daemon/ipc/session daemon/ipc/transport common/types common/config common/local common/log"
 

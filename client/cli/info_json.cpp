@@ -142,6 +142,8 @@ json to_json(const StatusInfo& status) {
           {"regions", status.regions},
           {"region_bytes", status.region_bytes},
           {"open_sessions", to_json_list(status.open_sessions)},
+          {"step_sockets", status.step_sockets},
+          {"step_evaluations", status.step_evaluations},
           {"host_copies", status.host_copies},
           {"host_copy_bytes", status.host_copy_bytes},
           {"host_copy_hits", status.host_copy_hits},

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # ./dev bench: runs the benchmarks over a real daemon and prints one JSON object or table each.
-# usage: run.sh BUILD_FOLDER [small_call|steps|load|kills|bulk|overload|comfyui|adapters ...]     (none: all)
+# usage: run.sh BUILD_FOLDER [small_call|planes|steps|load|kills|bulk|overload|comfyui|adapters ...]     (none: all)
 set -euo pipefail
 build=$1; shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$build/bin
-wanted=${*:-small_call steps load kills bulk overload comfyui adapters}
+wanted=${*:-small_call planes steps load kills bulk overload comfyui adapters}
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/luna-bench-XXXXXX")
 daemon=
@@ -40,6 +40,7 @@ for name in $wanted; do
   echo "== $name" >&2
   case $name in
     small_call) start_daemon; "$bin/bench_small_call" --address "$address" --checkpoint tiny.safetensors ;;
+    planes) start_daemon; "$bin/bench_planes" --address "$address" --checkpoint tiny.safetensors ;;
     steps) start_daemon; "$bin/bench_steps" --address "$address" --checkpoint tiny.safetensors ;;
     load) make_model wide --size full-width; start_daemon
       "$bin/bench_load" --address "$address" --checkpoint wide.safetensors --path "$folder/models/checkpoints/wide.safetensors" ;;
@@ -51,6 +52,6 @@ for name in $wanted; do
     comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ]
       "${COMFYUI_PYTHON:-python3}" "$here/physical_limit.py" || [ $? = 77 ] ;;
     adapters) "${COMFYUI_PYTHON:-python3}" "$here/adapters_against_comfyui.py" "$bin" || [ $? = 77 ] ;;
-    *) echo "no benchmark '$name'; there are small_call, steps, load, kills, bulk, overload, comfyui, adapters" >&2; exit 2 ;;
+    *) echo "no benchmark '$name'; there are small_call, planes, steps, load, kills, bulk, overload, comfyui, adapters" >&2; exit 2 ;;
   esac
 done

@@ -158,14 +158,12 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
       : ticket_(api.gate.enter_late()) {
     std::lock_guard lock(mutex_);
     end_ = begin(api, *context, request);
-    if (!end_.ok()) return finish();
-    wire::to_wire(tensor_.spec, message_.mutable_spec());
-    if (!region_.regions.empty()) {
-      sent_ = tensor_.spec.byte_size();
-      writing_ = true;
-      return StartWrite(&message_);
+    if (end_.ok()) {
+      wire::to_wire(tensor_.spec, message_.mutable_spec());
+      write_next();
+    } else {
+      finish();
     }
-    write_next();
   }
 
   void OnWriteDone(bool ok) override {
@@ -209,6 +207,12 @@ class DownloadCall final : public grpc::ServerWriteReactor<v1::DownloadTensorRes
   }
 
   void write_next() {
+    if (!region_.regions.empty()) {
+      sent_ = tensor_.spec.byte_size();
+      writing_ = true;
+      StartWrite(&message_);
+      return;
+    }
     const std::size_t size = std::min(kDownloadChunkBytes, tensor_.spec.byte_size() - sent_);
     if (bytes_) {
       const auto part = bytes_->view().subspan(sent_, size);

@@ -5,6 +5,7 @@
 
 #include "daemon/worker/engine/concat_conditioning.h"
 #include "daemon/worker/engine/vector_conditioning.h"
+#include "daemon/worker/ops/finite.h"
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 #include "daemon/worker/sampling/guidance.h"
@@ -41,7 +42,7 @@ Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what)
   LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
                         torch_call(what, [&] { return host.to(at::kFloat); }));
   LUNA_ASSIGN_OR_RETURN(const bool finite,
-                        torch_call(what, [&] { return floats.isfinite().all().item<bool>(); }));
+                        torch_call(what, [&] { return ops::all_finite(floats); }));
   if (!finite) {
     return error(StatusCode::kInvalidArgument, "{}: expected finite values, found NaN or infinity",
                  what);

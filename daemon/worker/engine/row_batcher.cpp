@@ -6,6 +6,7 @@
 #include <tuple>
 #include <utility>
 
+#include "daemon/worker/ops/finite.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -251,8 +252,8 @@ void RowBatcher::run_group(Group group) {
 
 void RowBatcher::deliver(Group& group, const at::Tensor& output, double seconds) {
   at::Tensor finite;
-  const Status status = torch_call("checking a forward's result",
-                                   [&] { finite = output.isfinite().flatten(1).all(1); });
+  const Status status =
+      torch_call("checking a forward's result", [&] { finite = ops::finite_rows(output); });
   const int rows = static_cast<int>(group.size());
   for (int i = 0; i < rows; ++i) {
     const Waiting& waiting = group[static_cast<std::size_t>(i)];

@@ -1,6 +1,11 @@
 #include "tests/contract/service/fake_worker.h"
 
+#include <algorithm>
 #include <filesystem>
+
+#include "common/local/memory.h"
+#include "daemon/front/core/plane_desk.h"
+#include "daemon/front/core/request_tensors.h"
 
 namespace luna::front {
 namespace {
@@ -25,6 +30,23 @@ std::vector<ComponentInfo> components() {
     all.push_back(info);
   }
   return all;
+}
+
+/// As a worker hands large results over: in sealed memory.
+Result<JobReply> in_shared_memory(Result<JobReply> result) {
+  if (!result.ok()) return result;
+  const Status sealed = for_each_tensor(*result, [](TensorRef& tensor, const std::string&) {
+    const BytesPtr bytes = tensor.host_bytes();
+    if (!bytes || bytes->view().size() <= PlaneDesk::kRegionBytes) return Status();
+    Result<MemoryRegion> region = MemoryRegion::create("test-result", bytes->view().size());
+    if (!region.ok()) return region.status();
+    std::ranges::copy(bytes->view(), region->bytes().begin());
+    Result<BytesPtr> finished = std::move(*region).finish();
+    if (finished.ok()) tensor.place = *std::move(finished);
+    return finished.status();
+  });
+  if (!sealed.ok()) return sealed;
+  return result;
 }
 
 }  // namespace
@@ -107,7 +129,7 @@ void FakeWorker::serve() {
     const Work work = std::move(queue_.front());
     queue_.pop_front();
     lock.unlock();
-    work.events.on_done(answer(work));
+    work.events.on_done(in_shared_memory(answer(work)));
     lock.lock();
   }
 }

@@ -10,6 +10,7 @@
 
 #include "client/rpc/grpc_client.h"
 #include "daemon/front/api/server.h"
+#include "daemon/front/local/local_server.h"
 #include "tests/contract/service/fake_worker.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/wait_until.h"
@@ -29,6 +30,7 @@ class ServiceTest : public testing::Test {
   ~ServiceTest() override {
     client_.reset();
     server_.reset();
+    local_server_.reset();
     if (worker_) worker_->stop();
     core_.reset();
   }
@@ -38,6 +40,11 @@ class ServiceTest : public testing::Test {
     core_->worker_starting(WorkerId{1}, "default", 1234);
     worker_ = std::make_shared<front::FakeWorker>(1);
     core_->worker_ready(worker_, "cpu");
+    if (shared_memory_) {
+      auto local = front::LocalServer::start(*core_, local_);
+      ASSERT_TRUE(local.ok()) << local.status().to_string();
+      local_server_ = std::move(*local);
+    }
     auto server = front::ApiServer::start(*core_, config_, socket());
     ASSERT_TRUE(server.ok()) << server.status().to_string();
     server_ = std::move(*server);
@@ -52,10 +59,11 @@ class ServiceTest : public testing::Test {
   std::string socket() const { return folder_.file("lunad.sock"); }
   std::string address() const { return "unix:" + socket(); }
 
-  std::unique_ptr<client::GrpcClient> connect() {
+  std::unique_ptr<client::GrpcClient> connect(const std::string& plane = {}) {
     client::ConnectOptions options;
     options.address = address();
     options.client_name = "contract test";
+    options.plane = plane;
     auto client = client::GrpcClient::connect(options);
     if (client.ok()) return std::move(*client);
     ADD_FAILURE() << client.status().to_string();
@@ -129,8 +137,11 @@ class ServiceTest : public testing::Test {
 
   support::TempDir folder_;
   Config config_;
+  bool shared_memory_ = false;  ///< serve the local socket too
+  front::LocalServer::Options local_{.path = front::LocalServer::path_beside(socket())};
   std::shared_ptr<front::FakeWorker> worker_;
   std::unique_ptr<front::FrontCore> core_;
+  std::unique_ptr<front::LocalServer> local_server_;
   std::unique_ptr<front::ApiServer> server_;
   std::unique_ptr<client::GrpcClient> client_;
 };

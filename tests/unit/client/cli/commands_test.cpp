@@ -90,6 +90,25 @@ TEST_F(Commands, StatusShowsQueuesLeasesAndMemoryByKind) {
   EXPECT_EQ(json_out()["workers"][0]["memory"]["weights"], 2 << 20);
 }
 
+TEST_F(Commands, StatusShowsWhichPlaneEachClientHasAndWhyNoBetter) {
+  SessionInfo near{.client_name = "studio", .planes = {"shm", "inline"}, .regions = 3};
+  near.region_bytes = 3 << 20;
+  SessionInfo far{.client_name = "cloud", .planes = {"inline"}};
+  far.fallback = "the client is on another host";
+  fake_->status_info.open_sessions = {near, far};
+  fake_->status_info.regions = 3;
+  fake_->status_info.region_bytes = 3 << 20;
+  ASSERT_EQ(luna({"status"}), 0);
+  for (const char* text :
+       {"3 regions (3.0 MiB)", "studio", "shm, inline", "the client is on another host"}) {
+    EXPECT_TRUE(out_has(text)) << text << " in\n" << out_.str();
+  }
+  ASSERT_EQ(luna({"status", "--json"}), 0);
+  EXPECT_EQ(json_out()["regions"], 3);
+  EXPECT_EQ(json_out()["open_sessions"][0]["planes"][0], "shm");
+  EXPECT_EQ(json_out()["open_sessions"][1]["fallback"], far.fallback);
+}
+
 TEST_F(Commands, ModelsListShowsFilesAndWhatIsLoaded) {
   fake_->models.files = {{"checkpoints", "a.safetensors", 2048}, {"vae", "b.safetensors", 1}};
   ASSERT_EQ(luna({"models", "list"}), 0);

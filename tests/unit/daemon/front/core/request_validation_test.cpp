@@ -136,11 +136,21 @@ TEST(RequestValidation, BytesMustFitTheirShapeAndTheLimitOfACall) {
   EXPECT_THAT(validate_places(decode, small).message(), HasSubstr("upload"));
 }
 
+TEST(RequestValidation, ATensorInARegionHasASoundSpecThatFitsIntoOne) {
+  VaeDecodeRequest decode;
+  decode.latent.spec = {DType::kF32, {1, 4, 4096, 4096}};
+  decode.latent.place = SharedRegion{"r", 0};
+  EXPECT_TRUE(validate_places(decode, {}).ok()) << "what an inline tensor may have is no limit";
+  Config::Limits small;
+  small.region_bytes_per_session = 1 << 20;
+  EXPECT_EQ(validate_places(decode, small).code(), StatusCode::kInvalidArgument);
+  decode.latent.spec.shape = {-1};
+  EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kInvalidArgument);
+}
+
 TEST(RequestValidation, PlanesThatAreNotServedSaySo) {
   VaeDecodeRequest decode;
   decode.latent = tensor({1, 4, 8, 8});
-  decode.latent.place = SharedRegion{"r", 0};
-  EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kUnimplemented);
   decode.latent.place = CudaHandle{};
   EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kUnimplemented);
 }

@@ -93,6 +93,20 @@ TEST_F(Sessions, AnUploadMustFillItsShape) {
   EXPECT_EQ(put(caller("w"), 4).status().code(), StatusCode::kFailedPrecondition);
 }
 
+TEST_F(Sessions, AQuotaBoundsWhatTheSessionsOfAWorkflowKeepTogether) {
+  config_.limits.resident_bytes_per_workflow = 10;
+  start();
+  ASSERT_TRUE(register_checkpoint("v", "full.safetensors").ok());
+  const std::string other = core().open_session("other");
+  ASSERT_TRUE(put(caller("w", session_), 6).ok());
+  const Status refused = put(caller("w", other), 5).status();
+  EXPECT_EQ(refused.code(), StatusCode::kResourceExhausted);
+  EXPECT_THAT(refused.message(), HasSubstr("resident_bytes_per_workflow"));
+  EXPECT_TRUE(put(caller("v", other), 5).ok());
+  core().close_session(session_);
+  EXPECT_TRUE(put(caller("w", other), 10).ok());
+}
+
 TEST_F(Sessions, WithKeepTheReplysTensorsStay) {
   start();
   SampleRequest request = sample();

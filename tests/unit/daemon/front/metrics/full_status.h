@@ -21,6 +21,8 @@ inline StatusInfo full_status() {
   status.resident_tensors = 8;
   status.resident_bytes = 4096;
   status.regions = 13;
+  status.step_sockets = 14;
+  status.step_evaluations = 15;
   status.region_bytes = 65536;
   status.host_copies = 9;
   status.host_copy_bytes = 8192;
