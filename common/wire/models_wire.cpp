@@ -1,5 +1,7 @@
 #include "common/wire/models_wire.h"
 
+#include "common/wire/tensor_wire.h"
+
 namespace luna::wire {
 namespace {
 

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <grpcpp/create_channel.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
