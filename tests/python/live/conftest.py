@@ -8,7 +8,6 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
 import luna_client
-
 from daemon import CHECKPOINT, PROGRAMS, Daemon
 
 

@@ -6,9 +6,8 @@ import threading
 import luna_client
 import numpy as np
 import pytest
-from luna_client import aio
-
 from daemon import CHECKPOINT
+from luna_client import aio
 
 SIZE = (4, 8, 8)
 

@@ -5,10 +5,9 @@ import json
 import luna_client
 import numpy as np
 import pytest
+from daemon import CHECKPOINT, LORA
 from luna_client import Lora
 from PIL import Image
-
-from daemon import CHECKPOINT, LORA
 
 
 def picture_of(path):
@@ -169,7 +168,7 @@ def test_a_wrong_request_is_refused_with_what_was_expected(luna, change, said):
 
 
 def test_errors_name_the_stage(luna):
-    with pytest.raises(luna_client.NotFound, match="registering the models: .*did you mean"):
+    with pytest.raises(luna_client.NotFound, match=r"registering the models: .*did you mean"):
         luna.generate("a cup", models="luna-scene.safetensors")
 
 

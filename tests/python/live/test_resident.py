@@ -10,7 +10,6 @@ import textwrap
 import luna_client
 import numpy as np
 import pytest
-
 from daemon import CHECKPOINT, eventually
 
 SIZE = (4, 8, 8)

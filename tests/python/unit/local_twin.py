@@ -1,11 +1,10 @@
-"""The daemon's end of a local socket, in Python: a session's, and the step sockets of its worker."""
+"""The daemon's end of a local socket: a session's, and the step sockets of its worker."""
 
 import os
 import socket
 import threading
 
 import numpy as np
-
 from luna_client.planes import frame
 from luna_client.planes.memory import map_received, sealed
 from luna_client.v1 import local_pb2

@@ -1,6 +1,7 @@
 """From PyTorch's tuple to a CudaHandle, as docs/gpu.md describes it. Never run on a GPU."""
 
 import types
+from typing import ClassVar
 
 import luna_client
 import pytest
@@ -58,7 +59,7 @@ def test_a_tuple_of_another_pytorch_is_told():
 class Storage:
     """Stands for an UntypedStorage."""
 
-    released = []
+    released: ClassVar[list] = []
 
     def __init__(self, handle=PLAIN):
         self.handle = handle
