@@ -2,10 +2,11 @@
 
 import itertools
 
-import luna_client
 import numpy as np
 import pytest
 from daemon import CHECKPOINT, LORA
+
+import luna_client
 from luna_client import DenoiseRow, Lora, Noise, Row, SamplerRun
 
 SIZE = (4, 8, 8)

@@ -2,12 +2,13 @@
 
 import json
 
-import luna_client
 import numpy as np
 import pytest
 from daemon import CHECKPOINT, LORA
-from luna_client import Lora
 from PIL import Image
+
+import luna_client
+from luna_client import Lora
 
 
 def picture_of(path):

@@ -6,10 +6,11 @@ import signal
 import threading
 import time
 
-import luna_client
 import numpy as np
 import pytest
 from daemon import CHECKPOINT, Daemon, eventually
+
+import luna_client
 
 SIZE = (4, 8, 8)
 FOREVER = dict(seed=1, steps=5000)

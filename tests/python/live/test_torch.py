@@ -1,9 +1,10 @@
 """What went in as torch comes back as torch."""
 
-import luna_client
 import numpy as np
 import pytest
 from daemon import CHECKPOINT
+
+import luna_client
 
 torch = pytest.importorskip("torch", reason="no torch in this Python", exc_type=ImportError)
 

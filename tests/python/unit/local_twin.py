@@ -5,6 +5,7 @@ import socket
 import threading
 
 import numpy as np
+
 from luna_client.planes import frame
 from luna_client.planes.memory import map_received, sealed
 from luna_client.v1 import local_pb2

@@ -4,6 +4,7 @@ import os
 import socket
 
 import pytest
+
 from luna_client import InvalidRequest, Unavailable
 from luna_client.address import check_address, find_daemon, runtime_folder, user_sockets
 

@@ -3,8 +3,9 @@
 import types
 from typing import ClassVar
 
-import luna_client
 import pytest
+
+import luna_client
 from luna_client.planes import cuda
 
 UUID = "GPU-6a5e6c1c-0000-0000-0000-000000000001"

@@ -3,10 +3,11 @@
 import gc
 import logging
 
-import luna_client
 import numpy as np
 import pytest
 from local_twin import TOKEN, Twin
+
+import luna_client
 from luna_client.blocking import run
 from luna_client.calls import requests
 from luna_client.planes.outgoing import Outgoing

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from luna_client import InvalidRequest, Lora, ModelRef
 from luna_client.calls import model_requests, requests, text_requests
 from luna_client.registry import check_family
