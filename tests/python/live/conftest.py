@@ -7,9 +7,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-import luna_client
-
 from daemon import CHECKPOINT, PROGRAMS, Daemon
+
+import luna_client
 
 
 def pytest_collection_modifyitems(items):

@@ -3,12 +3,12 @@
 import asyncio
 import threading
 
-import luna_client
 import numpy as np
 import pytest
-from luna_client import aio
-
 from daemon import CHECKPOINT
+
+import luna_client
+from luna_client import aio
 
 SIZE = (4, 8, 8)
 

@@ -3,11 +3,11 @@
 import gc
 import logging
 
-import luna_client
 import numpy as np
 import pytest
-
 from daemon import CHECKPOINT, Daemon, eventually
+
+import luna_client
 
 PIXELS = np.random.default_rng(0).random((1, 256, 256, 3), np.float32)
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import textwrap
 
-import luna_client
 import numpy as np
 import pytest
-
 from daemon import CHECKPOINT, eventually
+
+import luna_client
 
 SIZE = (4, 8, 8)
 

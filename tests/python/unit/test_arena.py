@@ -2,9 +2,10 @@
 
 import gc
 
-import luna_client
 import numpy as np
 import pytest
+
+import luna_client
 from luna_client.planes.arena import SMALLEST_BLOCK, STEP, Arena, block_size
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from luna_client import Area, Conditioning, ConditioningEntry, InvalidRequest
 from luna_client.conditioning import entries_of, from_comfy
 

@@ -1,9 +1,11 @@
 """From PyTorch's tuple to a CudaHandle, as docs/gpu.md describes it. Never run on a GPU."""
 
 import types
+from typing import ClassVar
+
+import pytest
 
 import luna_client
-import pytest
 from luna_client.planes import cuda
 
 UUID = "GPU-6a5e6c1c-0000-0000-0000-000000000001"
@@ -58,7 +60,7 @@ def test_a_tuple_of_another_pytorch_is_told():
 class Storage:
     """Stands for an UntypedStorage."""
 
-    released = []
+    released: ClassVar[list] = []
 
     def __init__(self, handle=PLAIN):
         self.handle = handle

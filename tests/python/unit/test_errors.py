@@ -1,7 +1,8 @@
 """One exception class a meaning, and a message that says what to do next."""
 
-import luna_client
 import pytest
+
+import luna_client
 from luna_client.errors import CODE_NAMES, from_status
 
 AT = "unix:/run/lunad.sock"

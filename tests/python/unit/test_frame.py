@@ -5,8 +5,9 @@ import socket
 import struct
 import threading
 
-import luna_client
 import pytest
+
+import luna_client
 from luna_client.planes import frame
 from luna_client.planes.memory import sealed
 

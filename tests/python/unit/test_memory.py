@@ -3,9 +3,10 @@
 import fcntl
 import os
 
-import luna_client
 import numpy as np
 import pytest
+
+import luna_client
 from luna_client.planes.memory import Memory, map_received, sealed
 
 

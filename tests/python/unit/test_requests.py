@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+
 from luna_client import InvalidRequest, Lora, ModelRef
-from luna_client.calls import requests
+from luna_client.calls import model_requests, requests, text_requests
 from luna_client.registry import check_family
 from luna_client.v1 import models_pb2, workflow_pb2
 
@@ -17,10 +18,10 @@ def rows(**changes):
 
 
 def test_a_lone_file_is_a_checkpoint_and_slots_have_their_own():
-    wire = requests.workflow_to_wire("a.safetensors", None, {}, 0, False).models
+    wire = model_requests.workflow_to_wire("a.safetensors", None, {}, 0, False).models
     assert wire.checkpoint.file == "a.safetensors" and not wire.slots
     models = {"checkpoint": "a", "vae": ModelRef("b", "f32"), "clip_l": "c"}
-    wire = requests.workflow_to_wire(models, "w", {"unet": "bf16"}, 60, True)
+    wire = model_requests.workflow_to_wire(models, "w", {"unet": "bf16"}, 60, True)
     slots = {models_pb2.Slot.Name(each.slot): each.model for each in wire.models.slots}
     assert slots["SLOT_VAE"].precision == models_pb2.PRECISION_F32
     assert slots["SLOT_CLIP_L"].file == "c"
@@ -30,7 +31,7 @@ def test_a_lone_file_is_a_checkpoint_and_slots_have_their_own():
 
 def test_a_name_made_of_a_set_is_the_same_for_equal_sets_only():
     def name(models, **precision):
-        return requests.workflow_to_wire(models, None, precision, 0, False).workflow_id
+        return model_requests.workflow_to_wire(models, None, precision, 0, False).workflow_id
 
     assert name("a") == name({"checkpoint": "a"})
     assert len({name("a"), name("b"), name("a", vae="f32"), name({"unet": "a"})}) == 4
@@ -39,15 +40,18 @@ def test_a_name_made_of_a_set_is_the_same_for_equal_sets_only():
 @pytest.mark.parametrize(
     ("call", "said"),
     [
-        (lambda: requests.workflow_to_wire({}, None, {}, 0, False), "at least one file"),
+        (lambda: model_requests.workflow_to_wire({}, None, {}, 0, False), "at least one file"),
         (
-            lambda: requests.workflow_to_wire({"vea": "x"}, None, {}, 0, False),
+            lambda: model_requests.workflow_to_wire({"vea": "x"}, None, {}, 0, False),
             "slot 'vea': expected one of unet, vae",
         ),
-        (lambda: requests.workflow_to_wire("x", None, {"vae": "fp8"}, 0, False), "precision 'fp8'"),
+        (
+            lambda: model_requests.workflow_to_wire("x", None, {"vae": "fp8"}, 0, False),
+            "precision 'fp8'",
+        ),
         (lambda: requests.tile_to_wire(-1, 0), "tile -1"),
         (lambda: requests.loras_to_wire(["x.safetensors"]), "expected Lora objects, found str"),
-        (lambda: requests.tokens_to_wire({"l": [[({"image": 1}, 1.0)]]}), "image token"),
+        (lambda: text_requests.tokens_to_wire({"l": [[({"image": 1}, 1.0)]]}), "image token"),
     ],
 )
 def test_wrong_words_are_told_with_the_right_ones(call, said):
@@ -63,8 +67,8 @@ def test_a_lora_has_one_strength_unless_it_is_given_two():
 
 def test_tokens_are_ids_or_vectors_with_weights_and_may_carry_word_ids():
     vector = np.arange(3, dtype=np.float32)
-    wire = requests.tokens_to_wire({"l": [[(49406, 1.0), (vector, 0.5), (7, 1.5, 2)]]})
-    back = requests.tokens_from_wire(wire)["l"][0]
+    wire = text_requests.tokens_to_wire({"l": [[(49406, 1.0), (vector, 0.5), (7, 1.5, 2)]]})
+    back = text_requests.tokens_from_wire(wire)["l"][0]
     assert back[0] == (49406, 1.0) and back[2] == (7, 1.5)
     assert np.array_equal(back[1][0], vector) and back[1][1] == 0.5
 

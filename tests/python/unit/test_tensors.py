@@ -3,9 +3,10 @@
 import subprocess
 import sys
 
-import luna_client
 import numpy as np
 import pytest
+
+import luna_client
 from luna_client.tensors import (
     DTYPES,
     Form,

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from luna_client.tensors import Form, empty_over, form_of, from_bytes, host_bytes, join, like, stack
 
 torch = pytest.importorskip("torch", reason="no torch in this Python", exc_type=ImportError)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from luna_client.errors import (
     Cancelled,
     DaemonStopping,
     DeadlineExceeded,
+    LunaError,
     NotFound,
     SessionLost,
     Unavailable,
@@ -226,7 +227,8 @@ class Call:
                 taken.append(await self._take(self.session, ref, fetched))
         finally:
             if fetched:
-                await self._transfer(self.session).free(fetched)
+                with suppress(LunaError):  # the end of the session frees them too
+                    await self._transfer(self.session).free(fetched)
         return taken
 
     async def take_one(self, ref: tensor_pb2.TensorRef) -> Tensor:

@@ -31,7 +31,7 @@ class SharedStorage:
 
     @classmethod
     def of(cls, shared: Sequence[Any]) -> SharedStorage:
-        """InvalidRequest for a tuple of another length: a PyTorch that this client does not know."""
+        """InvalidRequest for a tuple of another length: of a PyTorch that is not known here."""
         if len(shared) != 8:
             raise InvalidRequest(
                 f"UntypedStorage._share_cuda_() gave {len(shared)} values, 8 were expected: this "
