@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import sys
 
 import numpy
 import safetensors.torch
@@ -71,14 +72,13 @@ def write_kinds(checkpoint: pathlib.Path, file: pathlib.Path) -> None:
     safetensors.torch.save_file(tensors, file)
 
 
-def write(programs: pathlib.Path, folder: pathlib.Path) -> None:
+def write(folder: pathlib.Path) -> None:
     """The folder of models that ComfyUI and the daemon share."""
     for name in ("checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "embeddings", "vae_approx"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoints" / CHECKPOINT
     for file, flags in ((checkpoint, []), (folder / "checkpoints" / INPAINT, ["--inpaint"])):
-        subprocess.run([programs / "luna-make-checkpoint", file, "--size", "full-width", *flags], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, pathlib.Path(__file__).with_name("sd15_checkpoint.py"), file, *flags], check=True)
     write_ink(checkpoint, folder / "loras/ink.safetensors")
     write_kinds(checkpoint, folder / "loras/kinds.safetensors")
     embedding = _random(torch.Generator().manual_seed(3), 2, 768, scale=0.1)

@@ -153,6 +153,9 @@ def main() -> None:
                                   "--preview-method", "latent2rgb")
             at = comfyui.command.index("--front-end-root")
             del comfyui.command[at:at + 2]
+            settings = comfyui.base / "user/default/comfy.settings.json"
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}))
             with comfyui:
                 asyncio.run(make(comfyui, words.only))
 
