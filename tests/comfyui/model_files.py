@@ -67,7 +67,7 @@ def write_kinds(checkpoint: pathlib.Path, file: pathlib.Path) -> None:
             tensors.update(_low_rank(generator, name, torch.Size((rows, columns))))
             tensors[f"{name}.dora_scale"] = 1 + _random(generator, rows, 1, scale=0.1)
         else:
-            blocks = _random(generator, 4, rows // 4, rows // 4)
+            blocks = _random(generator, rows // 8, 8, 8)
             tensors.update({f"{name}.oft_blocks": blocks, f"{name}.alpha": torch.tensor(0.0)})
     safetensors.torch.save_file(tensors, file)
 
