@@ -23,7 +23,7 @@ from luna_client.tensors import Tensor, TensorInput
 
 if TYPE_CHECKING:
     from luna_client.calls import Calls
-    from luna_client.calls.inference import Tokens
+    from luna_client.calls.text_requests import Tokens
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ import pytest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 
-from daemon import CHECKPOINT, PROGRAMS, Daemon  # noqa: E402
+from daemon import CHECKPOINT, PROGRAMS, Daemon
 
-import luna_client  # noqa: E402
+import luna_client
 
 
 def pytest_collection_modifyitems(items):

@@ -20,7 +20,8 @@ class Daemon:
         self.address = f"unix:{self.socket}"
         self.config = self.folder / "config.toml"
         self.config.write_text(
-            f'[server]\nunix_socket = "{self.socket}"\nlisten = ""\n[models]\nroots = ["{models}"]\n'
+            f'[server]\nunix_socket = "{self.socket}"\nlisten = ""\n'
+            f'[models]\nroots = ["{models}"]\n'
             f'[[pool]]\nname = "cpu"\ndevices = ["cpu"]\n[limits]\n{limits}\n'
         )
         self.log = self.folder / "lunad.log"

@@ -1,5 +1,7 @@
 """Every call against a real daemon."""
 
+import itertools
+
 import numpy as np
 import pytest
 from daemon import CHECKPOINT, LORA
@@ -158,7 +160,7 @@ def test_an_euler_sampler_of_ones_own_is_the_servers(proxies, prompts):
         np.zeros_like(noise), *prompts, noise=noise, sigmas=sigmas, cfg=7.0
     ).latent
     x = noise * np.float32(np.sqrt(1 + sigmas[0] ** 2))
-    for now, after in zip(sigmas, sigmas[1:], strict=False):
+    for now, after in itertools.pairwise(sigmas):
         both = proxies.model.denoise(np.concatenate([x, x]), now, [*prompts[0], *prompts[1]]).batch
         denoised = both[1:] + (both[:1] - both[1:]) * np.float32(7)
         x = x + (x - denoised) / np.float32(now) * np.float32(after - now)
@@ -244,7 +246,7 @@ def test_equal_sets_share_a_registration_without_a_name(luna):
 
 
 def test_the_wrong_model_type_is_told_before_anything_is_made(luna):
-    with pytest.raises(luna_client.InvalidRequest, match="'SDXL' was expected, .* 'sd1'"):
+    with pytest.raises(luna_client.InvalidRequest, match=r"'SDXL' was expected, .* 'sd1'"):
         luna.get_model_proxies("typed", "SDXL", CHECKPOINT)
 
 

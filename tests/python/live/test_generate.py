@@ -10,6 +10,13 @@ from PIL import Image
 import luna_client
 from luna_client import Lora
 
+#: Of 255: a forward of other rows beside rounds differently.
+ROUNDING = 1
+
+
+def apart(one, other):
+    return np.abs(one.astype(int) - other).max()
+
 
 def picture_of(path):
     return np.asarray(Image.open(path).convert("RGB"))
@@ -26,7 +33,9 @@ def by_cpp(daemon, tmp_path, *arguments, batch=1):
 
 def test_a_prompt_alone_gives_the_picture_of_luna_generate(luna, daemon, tmp_path):
     ours = luna.generate("a red boat at sea", models=CHECKPOINT)
-    assert np.array_equal(ours.pictures, by_cpp(daemon, tmp_path, "--prompt", "a red boat at sea"))
+    assert np.array_equal(
+        ours.pictures, by_cpp(daemon, tmp_path, "--prompt", "a red boat at sea", "--seed", 0)
+    )
     assert ours.pictures.dtype == np.uint8 and ours.latents.dtype == np.float32
 
 
@@ -75,11 +84,11 @@ def test_every_number_means_the_same_there_and_here(luna, daemon, tmp_path):
     assert len(ours.loras) == 2 and ours.loras[0].application in ("merged", "row_wise")
 
 
-def test_one_picture_of_a_batch_has_the_pixels_that_it_has_within_the_whole(luna):
+def test_one_picture_of_a_batch_is_the_one_that_it_is_within_the_whole(luna):
     numbers = dict(models=CHECKPOINT, width=64, steps=2, seed=7, batch=3)
     whole = luna.generate("a cup", **numbers)
     one = luna.generate("a cup", batch_index=2, **numbers)
-    assert np.array_equal(one.pictures[0], whole.pictures[2])
+    assert apart(one.pictures[0], whole.pictures[2]) <= ROUNDING
     assert one.batch_index == [2]
 
 
@@ -96,6 +105,8 @@ def test_picture_to_picture_and_repainting_are_those_of_the_cpp_client(luna, dae
         4,
         "--denoise",
         0.5,
+        "--seed",
+        0,
         "--image",
         tmp_path / "start.png",
     )
@@ -112,8 +123,8 @@ def test_a_set_for_each_picture_gives_each_its_own_picture(luna):
     sets = [[Lora(LORA.name, 0.2)], [Lora(LORA.name, 1.0)]]
     both = luna.generate("a cat", picture_loras=sets, **numbers)
     alone = luna.generate("a cat", batch_index=1, loras=sets[1], **numbers)
-    assert np.array_equal(both.pictures[1], alone.pictures[0])
-    assert not np.array_equal(both.pictures[0], both.pictures[1])
+    assert apart(both.pictures[1], alone.pictures[0]) <= ROUNDING
+    assert apart(both.pictures[0], both.pictures[1]) > 10 * ROUNDING
 
 
 def test_progress_tells_every_stage_in_order_and_every_step(luna):
@@ -169,7 +180,7 @@ def test_a_wrong_request_is_refused_with_what_was_expected(luna, change, said):
 
 
 def test_errors_name_the_stage(luna):
-    with pytest.raises(luna_client.NotFound, match="registering the models: .*did you mean"):
+    with pytest.raises(luna_client.NotFound, match=r"registering the models: .*did you mean"):
         luna.generate("a cup", models="luna-scene.safetensors")
 
 

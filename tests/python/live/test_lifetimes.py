@@ -1,4 +1,4 @@
-"""Cancels, deadlines, restarts of the daemon, forks: nothing hangs, nothing is lost that could be had again."""
+"""Cancels, deadlines, restarts of the daemon, forks: nothing hangs, what can be had again is."""
 
 import logging
 import os
@@ -180,7 +180,7 @@ def test_who_does_not_want_to_wait_is_told_at_once(own_daemon):
         own_daemon.kill()
         begin = time.monotonic()
         for _ in range(2):
-            with pytest.raises(luna_client.Unavailable, match="start lunad|connects again"):
+            with pytest.raises(luna_client.Unavailable, match=r"start lunad|connects again"):
                 luna.status()
         assert time.monotonic() - begin < 20
 

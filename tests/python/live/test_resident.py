@@ -1,4 +1,4 @@
-"""Tensors that stay on the server: used as inputs, freed with their objects, their sessions, their processes."""
+"""Tensors that stay on the server: inputs, freed with their objects, sessions, processes."""
 
 import gc
 import os

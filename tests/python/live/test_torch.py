@@ -31,7 +31,7 @@ def test_the_same_values_as_with_numpy_by_every_plane(daemon, edge):
 
 def test_calls_without_a_tensor_give_what_the_client_was_made_for(daemon):
     with luna_client.connect(daemon.address, tensors="torch") as luna:
-        model, clip, vae = luna.get_model_proxies(models=CHECKPOINT)
+        model, clip, _ = luna.get_model_proxies(models=CHECKPOINT)
         prompt = clip.encode("a cup")
         assert isinstance(prompt[0].cross_attn, torch.Tensor)
         sampled = model.sample((2, 4, 8, 8), prompt.to_comfy(), prompt, steps=1)

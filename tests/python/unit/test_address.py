@@ -45,7 +45,7 @@ def test_unix_paths_and_ports_are_addresses(address):
     ],
 )
 def test_what_is_no_address_is_refused_with_what_was_expected(address):
-    with pytest.raises(InvalidRequest, match="expected|at most"):
+    with pytest.raises(InvalidRequest, match=r"expected|at most"):
         check_address(address)
 
 

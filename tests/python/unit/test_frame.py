@@ -11,7 +11,8 @@ import luna_client
 from luna_client.planes import frame
 from luna_client.planes.memory import sealed
 
-#: What FrameChannel (C++) sends for version 1, message 1, body "abc" and one attachment of 16 bytes by descriptor.
+#: What FrameChannel (C++) sends: version 1, message 1, body "abc", an attachment of 16 bytes by
+#: descriptor.
 RECORDED = (
     bytes.fromhex(
         "4c554e41"

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -13,6 +13,7 @@ from luna_client.errors import (
     Cancelled,
     DaemonStopping,
     DeadlineExceeded,
+    LunaError,
     NotFound,
     SessionLost,
     Unavailable,
@@ -63,6 +64,8 @@ class Call:
         self._keep: bool | None = None
         self._form = Form(link.settings.tensors)
         self._repeated = False
+        #: A worker answered without the front in between.
+        self.direct = False
         self._patience: float | None = None
         #: Of the last attempt.
         self.session: Session | None = None
@@ -105,18 +108,14 @@ class Call:
         self, request: sampling_pb2.DenoiseRequest, outgoing: Outgoing
     ) -> sampling_pb2.DenoiseResponse:
         """A single evaluation, by the shortest way that there is."""
-
-        async def begin(session: Session) -> sampling_pb2.DenoiseResponse:
-            direct = await session.planes.step(self._workflow_id, request)
-            if direct is not None:
-                return direct
-            self._choose_keep(session, request)
-            response: sampling_pb2.DenoiseResponse = await session.channel.unary(
-                methods.DENOISE, request, self._metadata(session), self.left(), self._cancel
-            ).result()
-            return response
-
-        return await self._attempt(begin, outgoing)
+        session = await self._enter(outgoing)
+        direct = await session.planes.step(
+            self._workflow_id, request, outgoing, self._priority, self.left(), self._cancel
+        )
+        if direct is not None:
+            self.direct = True
+            return direct
+        return await self.unary(methods.DENOISE, request, outgoing)
 
     async def stream(
         self, method: Method[Request, Response], request: Request, outgoing: Outgoing
@@ -228,7 +227,8 @@ class Call:
                 taken.append(await self._take(self.session, ref, fetched))
         finally:
             if fetched:
-                await self._transfer(self.session).free(fetched)
+                with suppress(LunaError):  # the end of the session frees them too
+                    await self._transfer(self.session).free(fetched)
         return taken
 
     async def take_one(self, ref: tensor_pb2.TensorRef) -> Tensor:
@@ -245,7 +245,9 @@ class Call:
                 ref.resident_id, size, self._form.kind
             )
             return Taken(from_bytes(dtype, shape, data, self._form), plane)
-        if place == "region":
+        if self.direct:
+            data, plane = ref.inline, "step"
+        elif place == "region":
             data, plane = await session.planes.take(ref.region, size, self._form.kind), "shm"
         else:
             data, plane = ref.inline if place == "inline" else bytes(size), "inline"

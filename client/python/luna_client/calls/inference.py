@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from luna_client.calls import requests
+from luna_client.calls import requests, text_requests
 from luna_client.calls.caller import Caller
+from luna_client.calls.text_requests import Tokens
 from luna_client.conditioning import Conditioning, ConditioningEntry, ConditioningLike
 from luna_client.errors import InternalError
 from luna_client.options import Cancel, Priority
@@ -24,8 +25,6 @@ from luna_client.sampling import (
 )
 from luna_client.tensors import Tensor, TensorInput
 from luna_client.v1 import primitives_pb2, sampling_pb2
-
-Tokens = Mapping[str, Sequence[Sequence[tuple[Any, float]]]]
 
 
 class Inference(Caller):
@@ -50,7 +49,7 @@ class Inference(Caller):
         call = self._call(workflow_id, timeout, priority)
         request = primitives_pb2.TokenizeRequest(text=text)
         response = await call.unary(methods.TOKENIZE, request, Outgoing())
-        return requests.tokens_from_wire(response.chunks)
+        return text_requests.tokens_from_wire(response.chunks)
 
     async def clip_encode(
         self,
@@ -73,7 +72,7 @@ class Inference(Caller):
             text=text,
             clip_skip=clip_skip,
             keep=keep,
-            tokens=requests.tokens_to_wire(tokens or {}),
+            tokens=text_requests.tokens_to_wire(tokens or {}),
             loras=requests.loras_to_wire(loras),
         )
         response = await call.unary(methods.ENCODE_TEXT, request, Outgoing())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from luna_client.calls import requests
+from luna_client.calls import model_requests
 from luna_client.calls.caller import Caller
 from luna_client.models import Precision
 from luna_client.rpc import methods
@@ -35,7 +35,8 @@ class ModelCalls(Caller):
     ) -> models_pb2.LoadedModel:
         """Loads a component ("unet", "vae", "clip_l", ...) of a file now."""
         request = models_pb2.LoadModelRequest(
-            slot=requests.slot_to_wire(slot), model=requests.model_to_wire(file, precision)
+            slot=model_requests.slot_to_wire(slot),
+            model=model_requests.model_to_wire(file, precision),
         )
         return (await self._call("", timeout).unary(methods.LOAD_MODEL, request)).model
 
@@ -53,7 +54,7 @@ class ModelCalls(Caller):
     ) -> models_pb2.OffloadModelResponse:
         """As unload(), for what restore() shall bring back; the reply says where the weights lie
         now."""
-        request = models_pb2.OffloadModelRequest(file=file, slot=requests.slot_to_wire(slot))
+        request = models_pb2.OffloadModelRequest(file=file, slot=model_requests.slot_to_wire(slot))
         return await self._call("", timeout).unary(methods.OFFLOAD_MODEL, request)
 
     async def restore(

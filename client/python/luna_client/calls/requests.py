@@ -1,17 +1,16 @@
-"""Requests of the wire from what callers give, and back."""
+"""Samplings and evaluations as messages of the wire, and back."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
+from luna_client.calls.model_requests import one_of
 from luna_client.conditioning import ConditioningEntry, ConditioningLike, entries_of
 from luna_client.errors import InvalidRequest
-from luna_client.models import ModelRef, Models, Precision
 from luna_client.planes.outgoing import Outgoing, set_spec
 from luna_client.resident import ResidentTensor
 from luna_client.sampling import (
@@ -24,79 +23,10 @@ from luna_client.sampling import (
     SamplerRun,
 )
 from luna_client.tensors import Tensor, TensorInput, row_of, shape_of
-from luna_client.v1 import models_pb2, primitives_pb2, sampling_pb2, workflow_pb2
+from luna_client.v1 import primitives_pb2, sampling_pb2
 
 _MAX_VAE_FACTOR = 16
-_PRECISIONS = {
-    "auto": models_pb2.PRECISION_AUTO,
-    "f32": models_pb2.PRECISION_F32,
-    "bf16": models_pb2.PRECISION_BF16,
-    "f16": models_pb2.PRECISION_F16,
-}
 _APPLICATIONS: tuple[LoraApplication, ...] = ("auto", "merged", "row_wise")
-
-
-def _one_of(name: str, value: str, known: Iterable[str]) -> str:
-    if value not in known:
-        raise InvalidRequest(f"{name} '{value}': expected one of {', '.join(known)}")
-    return value
-
-
-def slot_to_wire(slot: str | None) -> str:
-    """ "clip_l" as the wire has it; None: unspecified."""
-    names = [
-        name[len("SLOT_") :].lower()
-        for name in models_pb2.Slot.keys()
-        if name != "SLOT_UNSPECIFIED"
-    ]
-    wire = (
-        f"SLOT_{_one_of('slot', slot, names).upper()}" if slot is not None else "SLOT_UNSPECIFIED"
-    )
-    return wire
-
-
-def precision_to_wire(precision: Precision) -> models_pb2.Precision:
-    """ "bf16" as the wire has it."""
-    return _PRECISIONS[_one_of("precision", precision, _PRECISIONS)]
-
-
-def model_to_wire(model: str | ModelRef, precision: Precision | None = None) -> models_pb2.ModelRef:
-    """A file; `precision` wins over the reference's own."""
-    reference = model if isinstance(model, ModelRef) else ModelRef(model)
-    return models_pb2.ModelRef(
-        file=reference.file, precision=precision_to_wire(precision or reference.precision)
-    )
-
-
-def workflow_to_wire(
-    models: Models,
-    workflow_id: str | None,
-    precision: Mapping[str, Precision],
-    ttl: int,
-    preload: bool,
-) -> workflow_pb2.RegisterWorkflowRequest:
-    """A registration; without an id its name is made of the set."""
-    files = dict(models) if isinstance(models, Mapping) else {"checkpoint": models}
-    if not files:
-        raise InvalidRequest(
-            'models: expected at least one file, as {"checkpoint": "v1-5.safetensors"}'
-        )
-    wire = models_pb2.ModelSet()
-    for slot, model in files.items():
-        if slot == "checkpoint":
-            wire.checkpoint.CopyFrom(model_to_wire(model))
-        else:
-            wire.slots.add(slot=slot_to_wire(slot), model=model_to_wire(model))
-    for slot, value in precision.items():
-        slot_to_wire(slot)
-        wire.slot_precision[slot] = precision_to_wire(value)
-    name = (
-        workflow_id
-        or "py-" + hashlib.sha256(wire.SerializeToString(deterministic=True)).hexdigest()[:16]
-    )
-    return workflow_pb2.RegisterWorkflowRequest(
-        workflow_id=name, models=wire, ttl_seconds=ttl, preload=preload
-    )
 
 
 def tile_to_wire(tile: int, overlap: int) -> primitives_pb2.TileOptions:
@@ -104,45 +34,6 @@ def tile_to_wire(tile: int, overlap: int) -> primitives_pb2.TileOptions:
     if tile < 0 or overlap < 0:
         raise InvalidRequest(f"tile {tile}, overlap {overlap}: expected pixels, 0 or more")
     return primitives_pb2.TileOptions(size=tile, overlap=overlap)
-
-
-def tokens_to_wire(
-    tokens: Mapping[str, Sequence[Sequence[tuple[Any, float]]]],
-) -> dict[str, primitives_pb2.TokenChunks]:
-    """ComfyUI's token dictionary; a pair may carry more (word ids), which says nothing to an
-    encoder."""
-    wire: dict[str, primitives_pb2.TokenChunks] = {}
-    for encoder, chunks in tokens.items():
-        made = wire[encoder] = primitives_pb2.TokenChunks()
-        for chunk in chunks:
-            row = made.chunks.add()
-            for token, weight, *_ in chunk:
-                if isinstance(token, Mapping):
-                    raise InvalidRequest(
-                        f"tokens of '{encoder}': an image token is not served by Luna"
-                    )
-                if hasattr(token, "shape") and len(token.shape) == 1:
-                    row.tokens.add(
-                        embedding=[float(value) for value in token], weight=float(weight)
-                    )
-                else:
-                    row.tokens.add(id=int(token), weight=float(weight))
-    return wire
-
-
-def tokens_from_wire(
-    wire: Mapping[str, primitives_pb2.TokenChunks],
-) -> dict[str, list[list[tuple[Any, float]]]]:
-    """The other way round."""
-
-    def pair(token: primitives_pb2.Token) -> tuple[Any, float]:
-        value: Any = np.array(token.embedding, np.float32) if token.embedding else token.id
-        return value, token.weight if token.HasField("weight") else 1.0
-
-    return {
-        encoder: [[pair(token) for token in chunk.tokens] for chunk in chunks.chunks]
-        for encoder, chunks in wire.items()
-    }
 
 
 def loras_to_wire(loras: Sequence[Lora]) -> list[sampling_pb2.LoraRef]:
@@ -169,7 +60,7 @@ def applied_from_wire(wire: Iterable[sampling_pb2.AppliedLoras]) -> list[Applied
 
 def application_to_wire(application: LoraApplication) -> str:
     """ "row_wise" as the wire has it."""
-    return f"LORA_APPLICATION_{_one_of('lora_application', application, _APPLICATIONS).upper()}"
+    return f"LORA_APPLICATION_{one_of('lora_application', application, _APPLICATIONS).upper()}"
 
 
 def element_count(tensor: TensorInput | Sequence[int]) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from luna_client.calls import requests
+from luna_client.calls import model_requests
 from luna_client.calls.caller import Caller
 from luna_client.models import Models, Precision
 from luna_client.rpc import methods
@@ -34,7 +34,9 @@ class Workflows(Caller):
         families are recognised without it. precision: of single slots of a checkpoint. ttl:
         seconds without use until it ends, 0 the daemon's default; use renews it. preload: load
         now rather than at first use. The reply's `components` say what was found in the files."""
-        request = requests.workflow_to_wire(models, workflow_id, precision or {}, ttl, preload)
+        request = model_requests.workflow_to_wire(
+            models, workflow_id, precision or {}, ttl, preload
+        )
         return await self._link.workflows.register(request, model_type, timeout)
 
     async def renew_workflow(self, workflow_id: str, *, timeout: float | None = None) -> int:

@@ -6,7 +6,7 @@ import os
 import secrets
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from google.protobuf.message import DecodeError
 
@@ -118,10 +118,10 @@ class LocalSocket:
             ]
         )
 
-    def open_steps(self, workflow_id: str) -> socket.socket:
-        """A socket to a worker that serves the workflow's UNet."""
-        request = local_pb2.LocalRequest(open_steps=local_pb2.OpenSteps(workflow_id=workflow_id))
-        return socket.socket(fileno=_only(self.ask(request)[1]))
+    def open_steps(self, workflow_id: str, lora_files: Iterable[str]) -> socket.socket:
+        """A socket to a worker of the workflow's UNet, for evaluations with these LoRAs."""
+        opening = local_pb2.OpenSteps(workflow_id=workflow_id, lora_files=sorted(lora_files))
+        return socket.socket(fileno=_only(self.ask(local_pb2.LocalRequest(open_steps=opening))[1]))
 
     def close(self) -> None:
         self.alive = False

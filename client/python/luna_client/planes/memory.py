@@ -37,9 +37,13 @@ class Memory:
             raise ResourceExhausted(f"{size} bytes of shared memory: {error}") from error
         self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._map))
 
-    def write(self, data: np.ndarray[Any, Any]) -> None:
-        """From the beginning on."""
-        np.frombuffer(self._map, np.uint8, data.nbytes)[:] = data
+    def write(self, data: np.ndarray[Any, Any], at: int = 0) -> None:
+        """Bytes from `at` on."""
+        np.frombuffer(self._map, np.uint8, data.nbytes, at)[:] = data
+
+    def read(self, at: int, size: int) -> bytes:
+        """A copy."""
+        return self._map[at : at + size]
 
     def part(self, size: int) -> Any:
         """The first bytes, as an object of their own that a finalizer can watch: arrays over it

@@ -9,18 +9,20 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from luna_client.errors import (
+    Cancelled,
     FailedPrecondition,
     InternalError,
     LunaError,
     ResourceExhausted,
     Unavailable,
 )
-from luna_client.options import PlaneChoice, TensorKind
+from luna_client.options import Cancel, PlaneChoice, Priority, TensorKind
 from luna_client.planes.arena import Arena, Block
 from luna_client.planes.local_socket import LocalSocket, connect
 from luna_client.planes.memory import map_received, sealed
-from luna_client.planes.outgoing import Item
+from luna_client.planes.outgoing import Item, Outgoing
 from luna_client.planes.report import PlaneReport, Traffic
+from luna_client.planes.steps import StepCall, StepPool
 from luna_client.runtime.runtime import Runtime
 from luna_client.tensors import HostBytes, Tensor, byte_size, empty_over
 from luna_client.v1 import sampling_pb2, session_pb2, tensor_pb2
@@ -103,6 +105,8 @@ class Planes:
         self.reason = ""
         self._local: LocalSocket | None = None
         self._arena: Arena | None = None
+        self._steps: StepPool | None = None
+        self._steps_told = False
 
     @property
     def shared(self) -> bool:
@@ -142,6 +146,7 @@ class Planes:
             raise
         self._local = local
         self._arena = Arena(local.register, local.release)
+        self._steps = StepPool(local)
         self.available = tuple(planes)
 
     async def place(self, item: Item) -> Lease | None:
@@ -191,11 +196,37 @@ class Planes:
             await self._runtime.run(self._local.release, [region.region_id])
 
     async def step(
-        self, workflow_id: str, request: sampling_pb2.DenoiseRequest
+        self,
+        workflow_id: str,
+        request: sampling_pb2.DenoiseRequest,
+        outgoing: Outgoing,
+        priority: Priority,
+        timeout: float | None,
+        cancel: Cancel | None,
     ) -> sampling_pb2.DenoiseResponse | None:
         """A single evaluation straight from a worker; None: ask the front."""
-        self.statistics.step(direct=False)
-        return None
+        response = None
+        if self._steps is not None and self.shared and StepPool.takes(request, outgoing):
+            call = StepCall(self._steps, workflow_id, request, outgoing, priority)
+            forget = cancel.watch(call.stop) if cancel else None
+            try:
+                response = await self._runtime.run(call.run, timeout)
+            except BaseException:
+                call.stop()
+                raise
+            finally:
+                if forget:
+                    forget()
+            if cancel and cancel.cancelled:
+                raise Cancelled("the call was cancelled")
+            if response is None and self._steps.reason and not self._steps_told:
+                self._steps_told = True
+                _log.info("evaluations go through the front: %s", self._steps.reason)
+        self.statistics.step(direct=response is not None)
+        if response is not None:
+            for item in outgoing.items:
+                self.statistics.sent("step", item.host.data.nbytes)
+        return response
 
     async def empty(self, shape: Sequence[int], dtype: str, kind: TensorKind) -> Tensor:
         """A writable array, in a region where there are such."""
@@ -211,6 +242,8 @@ class Planes:
 
     def close(self) -> None:
         """Regions end with the session."""
+        if self._steps is not None:
+            self._steps.close()
         if self._local is not None:
             self._local.close()
 

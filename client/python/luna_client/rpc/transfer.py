@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import aclosing, asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
-from luna_client.errors import NotFound
+from luna_client.errors import LunaError, NotFound
 from luna_client.options import Cancel, TensorKind
 from luna_client.planes.outgoing import Outgoing, set_spec
 from luna_client.rpc import methods
@@ -63,7 +63,8 @@ class Transfer:
             for lease in lent:
                 lease.release()
             if uploaded and session.stream.ended() is None:
-                await self.free(list(uploaded.values()))
+                with suppress(LunaError):  # the end of the session frees them too
+                    await self.free(list(uploaded.values()))
 
     def _timeout(self, count: int) -> float:
         left = self._left()
