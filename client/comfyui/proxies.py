@@ -35,7 +35,7 @@ def _tensors(luna: luna_client.Luna, choice: ModelChoice) -> tuple[StateDict, di
 
 def _describe(served: ServedModel, luna: luna_client.Luna) -> str:
     parts = [f"{part.family}: {part.description}" for part in served.components]
-    return "\n".join([f"on the daemon at {luna.address}, workflow {served.workflow_id}", *parts])
+    return "\n".join([f"on the daemon, workflow {served.workflow_id}", f"at {luna.address}", *parts])
 
 
 def from_daemon(choice: ModelChoice, address: str, workflow_id: str, may_fall_back: bool) -> Loaded:

@@ -32,17 +32,17 @@ if os.environ.get("LUNA_PURE_TESTS"):
 
 @pytest.fixture(scope="session")
 def programs() -> pathlib.Path:
-    """lunad, luna-make-checkpoint."""
+    """Where lunad is."""
     return pathlib.Path(os.environ["LUNA_PROGRAMS"]).resolve()
 
 
 @pytest.fixture(scope="session")
-def models(programs: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A folder of models in ComfyUI's layout, of random weights."""
     import model_files
 
     folder = tmp_path_factory.mktemp("models")
-    model_files.write(programs, folder)
+    model_files.write(folder)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import pathlib
 import subprocess
+import sys
 
 import numpy
 import safetensors.torch
@@ -66,19 +67,18 @@ def write_kinds(checkpoint: pathlib.Path, file: pathlib.Path) -> None:
             tensors.update(_low_rank(generator, name, torch.Size((rows, columns))))
             tensors[f"{name}.dora_scale"] = 1 + _random(generator, rows, 1, scale=0.1)
         else:
-            blocks = _random(generator, 4, rows // 4, rows // 4)
+            blocks = _random(generator, rows // 8, 8, 8)
             tensors.update({f"{name}.oft_blocks": blocks, f"{name}.alpha": torch.tensor(0.0)})
     safetensors.torch.save_file(tensors, file)
 
 
-def write(programs: pathlib.Path, folder: pathlib.Path) -> None:
+def write(folder: pathlib.Path) -> None:
     """The folder of models that ComfyUI and the daemon share."""
     for name in ("checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "embeddings", "vae_approx"):
         (folder / name).mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "checkpoints" / CHECKPOINT
     for file, flags in ((checkpoint, []), (folder / "checkpoints" / INPAINT, ["--inpaint"])):
-        subprocess.run([programs / "luna-make-checkpoint", file, "--size", "full-width", *flags], check=True,
-                       stdout=subprocess.DEVNULL)
+        subprocess.run([sys.executable, pathlib.Path(__file__).with_name("sd15_checkpoint.py"), file, *flags], check=True)
     write_ink(checkpoint, folder / "loras/ink.safetensors")
     write_kinds(checkpoint, folder / "loras/kinds.safetensors")
     embedding = _random(torch.Generator().manual_seed(3), 2, 768, scale=0.1)

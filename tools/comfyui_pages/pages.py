@@ -74,6 +74,7 @@ async def shown(page: Page, prompt: dict[str, Any]) -> dict[str, Any]:
     """Puts an API-format workflow on the canvas, in columns; gives it in the front end's own format."""
     await page.run(f"app.loadApiJson({json.dumps(prompt)}, 'luna.json')")
     await asyncio.sleep(1)
+    await page.run("app.graph._nodes.filter(n => n.type == 'PreviewAny').forEach(n => n.setSize([520, 330]))")
     await page.run("app.graph.arrange(60)")
     return json.loads(await page.run("JSON.stringify(app.graph.serialize())"))
 
@@ -84,12 +85,12 @@ async def fitted(page: Page) -> tuple[float, float, float, float]:
         const boxes = app.graph._nodes.map(node => node.getBounding());
         const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
         const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
-        const scale = Math.min(1, {WIDTH - 180} / (right - left), {HEIGHT - 120} / (bottom - top));
+        const scale = Math.min(1, {WIDTH - 180} / (right - left), {HEIGHT - 170} / (bottom - top));
         app.canvas.ds.scale = scale;
         app.canvas.ds.offset[0] = 120 / scale - left;
-        app.canvas.ds.offset[1] = 70 / scale - top;
+        app.canvas.ds.offset[1] = 110 / scale - top;
         app.canvas.setDirty(true, true);
-        return [100, 50, (right - left) * scale + 40, (bottom - top) * scale + 40];
+        return [100, 85, (right - left) * scale + 40, (bottom - top) * scale + 45];
     }})()""")
 
 
@@ -117,18 +118,19 @@ async def make(comfyui: Any, wanted: list[str]) -> None:
                          clip_3="from checkpoint", clip_4="from checkpoint", vae_name="from checkpoint", workflow_id="",
                          daemon_address="")
     async with Browser(WIDTH, HEIGHT) as page:
-        await page.open(f"http://127.0.0.1:{comfyui.port}/")
-        await page.wait_for("app.graph && LiteGraph.registered_node_types.LunaModelRouter")
-        await asyncio.sleep(3)
         for example in PAGES:
             if wanted and example.name not in wanted:
                 continue
+            await page.open("about:blank")  # nothing of the workflow before
+            await page.open(f"http://127.0.0.1:{comfyui.port}/")
+            await page.wait_for("app.graph && LiteGraph.registered_node_types.LunaModelRouter")
+            await asyncio.sleep(3)
             workflow = await shown(page, graphs.build(example.make, loader))
             (EXAMPLES / f"{example.name}.json").write_text(json.dumps(workflow, separators=(",", ":")) + "\n")
             await ran(page, comfyui)
             if example.picture:
                 box = await fitted(page)
-                await asyncio.sleep(1)
+                await asyncio.sleep(8)  # until the message that the job is done has gone
                 await page.picture(PICTURES / example.picture, *box)
                 smaller(PICTURES / example.picture)
             print(example.name, "done")
@@ -146,13 +148,16 @@ def main() -> None:
     from harness import Daemon, LunaComfyUI
 
     EXAMPLES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix="luna-") as scratch:
         (pathlib.Path(scratch) / "daemon").mkdir()
         with Daemon(words.programs, ROOT / "models", pathlib.Path(scratch) / "daemon") as daemon:
             comfyui = LunaComfyUI(pathlib.Path(scratch) / "comfyui", ROOT / "models", daemon.socket,
                                   "--preview-method", "latent2rgb")
             at = comfyui.command.index("--front-end-root")
             del comfyui.command[at:at + 2]
+            settings = comfyui.base / "user/default/comfy.settings.json"
+            settings.parent.mkdir(parents=True, exist_ok=True)
+            settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}))
             with comfyui:
                 asyncio.run(make(comfyui, words.only))
 
