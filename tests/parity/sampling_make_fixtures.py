@@ -38,10 +38,9 @@ torch.set_num_threads(1)
 
 SCHEDULERS = ["simple", "sgm_uniform", "karras", "exponential", "ddim_uniform", "beta", "normal",
               "linear_quadratic", "kl_optimal"]
-SAMPLERS = ["euler", "euler_cfg_pp", "euler_ancestral", "euler_ancestral_cfg_pp", "heun", "dpm_2",
-            "dpm_2_ancestral", "lms", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_2m", "dpmpp_2m_sde",
-            "dpmpp_2m_sde_heun", "dpmpp_3m_sde", "ddpm", "lcm", "ddim", "uni_pc", "uni_pc_bh2"]
-LATENT = (2, 4, 3, 3)
+# On the CPU a *_gpu sampler is its namesake.
+SAMPLERS = [name for name in comfy.samplers.SAMPLER_NAMES if not name.endswith("_gpu")]
+LATENT = (2, 4, 2, 2)
 SEED = 7
 CFG = 2.0
 # Small runs with options other than the defaults: (name, sampler, options)
@@ -58,6 +57,26 @@ OPTION_CASES = [
     ("dpmpp_2m_sde_heun_by_option", "dpmpp_2m_sde", {"eta": 0.5, "solver_type": "heun"}),
     ("dpmpp_3m_sde_eta", "dpmpp_3m_sde", {"eta": 0.3, "s_noise": 0.8}),
     ("lcm_noise_end", "lcm", {"s_noise": 0.8, "s_noise_end": 1.2}),
+    ("lms_order_2", "lms", {"order": 2}),
+    ("heunpp2_churn", "heunpp2", {"s_churn": 30.0, "s_tmin": 0.5, "s_tmax": 8.0}),
+    ("dpm_adaptive_order_2", "dpm_adaptive", {"order": 2, "rtol": 0.1, "atol": 0.01, "h_init": 0.2}),
+    ("dpm_adaptive_pid", "dpm_adaptive", {"pcoeff": 0.2, "icoeff": 0.7, "dcoeff": 0.1, "accept_safety": 0.9}),
+    ("dpm_adaptive_eta", "dpm_adaptive", {"eta": 0.6, "s_noise": 0.9}),
+    ("dpmpp_2s_ancestral_cfg_pp_eta", "dpmpp_2s_ancestral_cfg_pp", {"eta": 0.5, "s_noise": 1.1}),
+    ("ipndm_order_2", "ipndm", {"max_order": 2}),
+    ("ipndm_v_order_3", "ipndm_v", {"max_order": 3}),
+    ("deis_order_4", "deis", {"max_order": 4}),
+    ("res_multistep_ancestral_eta", "res_multistep_ancestral", {"eta": 0.5, "s_noise": 0.9}),
+    ("gradient_estimation_gamma", "gradient_estimation", {"ge_gamma": 1.5}),
+    ("er_sde_stage_2", "er_sde", {"max_stage": 2, "s_noise": 0.9}),
+    ("er_sde_reverse_time", "er_sde", {"noise_scaler": lambda x: x ** 1.7}),
+    ("er_sde_ode", "er_sde", {"noise_scaler": lambda x: x, "s_noise": 0.0}),
+    ("seeds_2_phi_2", "seeds_2", {"solver_type": "phi_2", "eta": 0.6, "s_noise": 1.1, "r": 0.3}),
+    ("seeds_3_nodes", "seeds_3", {"eta": 0.6, "r_1": 0.25, "r_2": 0.75}),
+    ("exp_heun_2_x0_sde_phi_1", "exp_heun_2_x0_sde", {"solver_type": "phi_1", "eta": 0.5}),
+    ("sa_solver_orders", "sa_solver", {"predictor_order": 4, "corrector_order": 2, "s_noise": 0.9}),
+    ("sa_solver_simple", "sa_solver", {"predictor_order": 2, "corrector_order": 2, "simple_order_2": True}),
+    ("sa_solver_pece_predictor", "sa_solver_pece", {"predictor_order": 2, "corrector_order": 0}),
 ]
 
 

@@ -75,6 +75,12 @@ Result<ModelRow> DenoiseTask::prepare(std::size_t index) {
         "{}.conditioning: one evaluation takes strength 1 and the range 0..1, found {} and {}..{}",
         what, entry_asked.strength, entry_asked.start_percent, entry_asked.end_percent);
   }
+  if (entry_asked.area || entry_asked.mask || entry_asked.is_default) {
+    return error(StatusCode::kInvalidArgument,
+                 "{}.conditioning: one evaluation is of all of x, expected no area, mask or "
+                 "is_default",
+                 what);
+  }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor x,
                         latent_row(row.x, what + ".x", model_->traits().latent_channels));
   const EntryPlace place{x.size(1), x.size(2), false};

@@ -10,9 +10,9 @@
 namespace luna::worker {
 
 /// One evaluation of a trajectory as rows of the batcher, and back: for each row of the state one
-/// model row per active conditioning entry of either sign (reference:
-/// comfy/samplers.py:_calc_cond_batch, cfg_function, KSamplerX0Inpaint;
-/// comfy/model_base.py:_apply_model).
+/// model row per active conditioning entry of either sign, over the entry's area; their mean by
+/// weight; guidance (reference: comfy/samplers.py:_calc_cond_batch, finalize_default_conds,
+/// cfg_function, KSamplerX0Inpaint; comfy/model_base.py:_apply_model).
 class GuidedRows {
  public:
   /// `x` [rows, C, h, w] f32, the sampler's state.
@@ -31,14 +31,20 @@ class GuidedRows {
   Denoised combine(const std::vector<at::Tensor>& outputs) const;
 
  private:
-  enum class Sign { kPositive, kNegative };
   struct Part {
     std::size_t row = 0;
-    Sign sign = Sign::kPositive;
+    bool negative = false;
     const ActiveEntry* entry = nullptr;
+    at::Tensor weight;  ///< [1, 1, h, w] of the entry's region; undefined: its strength everywhere
   };
-  void add_parts(Sign sign, bool wants_uncond);
-  at::Tensor mean_of(Sign sign, const at::Tensor& denoised) const;
+  void add_parts(std::size_t row, bool negative);
+  void add_default_parts(std::size_t row, bool negative, std::size_t first_part);
+  bool evaluates_negative(std::size_t row) const;
+  at::Tensor row_of_state(const at::Tensor& rows, std::size_t row) const {
+    return rows.narrow(0, static_cast<std::int64_t>(row), 1);
+  }
+  std::vector<at::Tensor> denoised_parts(const std::vector<at::Tensor>& outputs) const;
+  at::Tensor mean_of(std::size_t row, bool negative, const std::vector<at::Tensor>& denoised) const;
 
   const SamplePlan& plan_;
   const double sigma_;

@@ -21,10 +21,6 @@ Status unserved(std::string_view what, std::string_view field) {
 
 Status check_served(const ConditioningEntry& entry, std::string_view what) {
   if (entry.attention_mask) return unserved(what, "attention_mask");
-  if (entry.area) return unserved(what, "area");
-  if (entry.mask) return unserved(what, "mask");
-  if (entry.set_area_to_bounds) return unserved(what, "set_area_to_bounds");
-  if (entry.is_default) return unserved(what, "is_default");
   for (const auto& [name, tensor] : entry.extras)
     if (name != "concat_latent_image" && name != "concat_mask")
       return unserved(what, "extras." + name);
@@ -109,7 +105,14 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
                             return concat.to(model.device(), model.compute_type());
                           }));
   }
+  LUNA_ASSIGN_OR_RETURN(active.region,
+                        entry_region(entry, what, place.height, place.width, place.batch_index));
+  if (active.region.weight.defined()) {
+    LUNA_RETURN_IF_ERROR(
+        torch_call(what, [&] { active.region.weight = active.region.weight.to(model.device()); }));
+  }
   active.strength = entry.strength;
+  active.is_default = entry.is_default;
   active.sigma_from = sampling.percent_to_sigma(entry.start_percent);
   active.sigma_to = sampling.percent_to_sigma(entry.end_percent);
   return active;

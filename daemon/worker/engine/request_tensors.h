@@ -9,6 +9,7 @@
 #include <ATen/ATen.h>
 
 #include "common/types/sampling.h"
+#include "daemon/worker/engine/entry_region.h"
 #include "daemon/worker/models/denoising_model.h"
 #include "daemon/worker/sampling/model_sampling.h"
 
@@ -36,7 +37,9 @@ struct ActiveEntry {
   /// in the compute type.
   std::map<std::string, at::Tensor> extras;
   double strength = 1;
-  double sigma_from = 0;  ///< active for sigma_to <= sigma <= sigma_from
+  bool is_default = false;  ///< counts where the others leave something, and as much
+  EntryRegion region;       ///< its weight lies on the device
+  double sigma_from = 0;    ///< active for sigma_to <= sigma <= sigma_from
   double sigma_to = 0;
   bool active_at(double sigma) const { return sigma <= sigma_from && sigma >= sigma_to; }
 };
@@ -47,15 +50,16 @@ struct EntryPlace {
   bool negative = false;
   /// The row's, [1, C, h, w] f32 in the model's scale; undefined in a lone evaluation.
   at::Tensor latent = {};
-  at::Tensor noise_mask = {};  ///< the row's, [1, C, h, w]; undefined without one
+  at::Tensor noise_mask = {};     ///< the row's, [1, C, h, w]; undefined without one
+  std::uint32_t batch_index = 0;  ///< of the row in its latent batch
 };
 
 /// INVALID_ARGUMENT for a context of another width or shape, a pooled vector that the family needs
 /// and that is absent or of another width, or numbers out of range. UNIMPLEMENTED names a field
-/// that asks for what is not served (area, mask, attention_mask, is_default, other extras than
-/// concat_latent_image and concat_mask). Fields without a meaning for the model (pooled, guidance,
-/// sizes, those two extras) change nothing, as in ComfyUI. What is in `given` (row_extras.h) counts
-/// instead of what the entry would give, which is not looked at then.
+/// that asks for what is not served (attention_mask, other extras than concat_latent_image and
+/// concat_mask). Fields without a meaning for the model (pooled, guidance, sizes, those two extras)
+/// change nothing, as in ComfyUI. What is in `given` (row_extras.h) counts instead of what the entry
+/// would give, which is not looked at then.
 Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_view what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
                                  const EntryPlace& place,

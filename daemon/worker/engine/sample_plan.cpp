@@ -9,7 +9,6 @@
 
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/ops/torch_call.h"
-#include "daemon/worker/sampling/guidance.h"
 #include "daemon/worker/sampling/schedule.h"
 
 namespace luna::worker {
@@ -24,14 +23,6 @@ Status check_row(const SampleRow& row, const std::string& what) {
   if (!row.extras.empty()) {
     return error(StatusCode::kUnimplemented, "{}.extras.{} is not served by this version", what,
                  row.extras.begin()->first);
-  }
-  if (!row.guidance.options.empty()) {
-    return error(StatusCode::kInvalidArgument, "{}.guidance.options: expected none, found '{}'",
-                 what, row.guidance.options.begin()->first);
-  }
-  if (!std::isfinite(row.guidance.cfg)) {
-    return error(StatusCode::kInvalidArgument,
-                 "{}.guidance.cfg: expected a finite number, found {}", what, row.guidance.cfg);
   }
   const NoiseSpec& noise = row.noise;
   if (noise.batch_size < 1 || noise.batch_size > kMaxNoiseBatch ||
@@ -73,12 +64,38 @@ Result<std::vector<ActiveEntry>> entries_of(const SampleRow& row, const std::str
   return active;
 }
 
+/// For each of `entries` with an area, its twin among `others`: the text of the smallest of them
+/// that holds that area, over that area; so each area has its opposite (reference:
+/// comfy/samplers.py: create_cond_with_same_area_if_none).
+void add_opposite_areas(const std::vector<ActiveEntry>& entries, std::vector<ActiveEntry>& others) {
+  const auto cells = [](const ActiveEntry& entry) {
+    return entry.region.area->height * entry.region.area->width;
+  };
+  for (const ActiveEntry& entry : entries) {
+    if (!entry.region.area) continue;
+    const ActiveEntry* smallest = nullptr;
+    for (const ActiveEntry& other : others) {
+      if (!other.region.area) {
+        if (smallest == nullptr) smallest = &other;
+      } else if (other.region.area->contains(*entry.region.area)) {
+        if (smallest == nullptr || !smallest->region.area || cells(*smallest) > cells(other))
+          smallest = &other;
+      }
+    }
+    if (smallest == nullptr || smallest->region.area == entry.region.area) continue;
+    ActiveEntry twin = entry;
+    twin.context = smallest->context;
+    twin.extras = smallest->extras;
+    others.push_back(std::move(twin));
+  }
+}
+
 Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what,
                                  const DenoisingModel& model, const ModelSampling& sampling,
                                  EntryPlace place) {
   LUNA_RETURN_IF_ERROR(check_row(row, what));
   SamplePlan::Row planned;
-  planned.cfg = row.guidance.cfg;
+  LUNA_ASSIGN_OR_RETURN(planned.guider, Guider::make(row.guidance, what, sampling));
   LUNA_ASSIGN_OR_RETURN(planned.positive,
                         entries_of(row, "positive", what, model, sampling, place));
   place.negative = true;
@@ -88,10 +105,13 @@ Result<SamplePlan::Row> plan_row(const SampleRow& row, const std::string& what,
     return error(StatusCode::kInvalidArgument,
                  "{}.conditioning: expected a positive entry, found none", what);
   }
-  if (planned.negative.empty() && !cfg_ignores_uncond(planned.cfg)) {
+  if (planned.negative.empty() && !planned.guider.never_needs_negative()) {
     return error(StatusCode::kInvalidArgument,
-                 "{}.conditioning: cfg {} needs a negative entry, found none", what, planned.cfg);
+                 "{}.conditioning: cfg {} needs a negative entry, found none", what,
+                 row.guidance.cfg);
   }
+  add_opposite_areas(planned.positive, planned.negative);
+  add_opposite_areas(planned.negative, planned.positive);
   planned.model = &model;
   return planned;
 }
@@ -215,9 +235,10 @@ Result<SamplePlan> plan_sample(const SampleRequest& request, const DenoisingMode
   const std::vector<std::int64_t> chw = latents.front().sizes().slice(1).vec();
   LUNA_ASSIGN_OR_RETURN(std::vector<at::Tensor> masks, masks_of(request, chw));
   for (std::size_t i = 0; i < request.rows.size(); ++i) {
-    LUNA_ASSIGN_OR_RETURN(SamplePlan::Row planned,
-                          plan_row(request.rows[i], fmt::format("rows[{}]", i), model,
-                                   *plan.sampling, {chw[1], chw[2], false, latents[i], masks[i]}));
+    LUNA_ASSIGN_OR_RETURN(
+        SamplePlan::Row planned,
+        plan_row(request.rows[i], fmt::format("rows[{}]", i), model, *plan.sampling,
+                 {chw[1], chw[2], false, latents[i], masks[i], request.rows[i].noise.batch_index}));
     plan.rows.push_back(std::move(planned));
   }
   LUNA_ASSIGN_OR_RETURN(plan.noise, noise_of(request, chw, false));

@@ -6,6 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "common/types/sampling.h"
+#include "daemon/worker/engine/guider.h"
 #include "daemon/worker/engine/request_tensors.h"
 #include "daemon/worker/models/denoising_model.h"
 #include "daemon/worker/sampling/sampler.h"
@@ -17,7 +18,7 @@ namespace luna::worker {
 struct SamplePlan {
   struct Row {
     std::vector<ActiveEntry> positive, negative;
-    double cfg = 1;
+    Guider guider;
     const DenoisingModel* model = nullptr;  ///< with what is merged of the row's adapters
     const RowAdapters* adapters = nullptr;  ///< what is added to the row
   };

@@ -67,7 +67,7 @@ Status SampleTask::start() {
     plan_.rows[i].adapters = &models_.rows[i].adapters;
   }
   LUNA_RETURN_IF_ERROR(check_memory());
-  return torch_call("beginning a trajectory", [&] {
+  LUNA_RETURN_IF_ERROR(torch_call("beginning a trajectory", [&] {
     if (plan_.sigmas.size() < 2) {
       finish_trajectory();
       return;
@@ -84,7 +84,9 @@ Status SampleTask::start() {
     trajectory_ = plan_.sampler(*context_, x);
     trajectory_.start();
     trajectory_.done() ? finish_trajectory() : begin_evaluation();
-  });
+  }));
+  advance();  // a step at which no entry is active waits for nobody
+  return {};
 }
 
 void SampleTask::begin_evaluation() {

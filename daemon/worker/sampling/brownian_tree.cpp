@@ -5,9 +5,8 @@
 #include <charconv>
 #include <cmath>
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include "daemon/worker/sampling/seed_sequence.h"
+#include "daemon/worker/sampling/seeded_generator.h"
 
 namespace luna::worker {
 namespace {
@@ -26,17 +25,21 @@ double round_to_grid(double value) {
   return rounded;
 }
 
-at::Tensor seeded_normal(at::IntArrayRef shape, std::uint32_t seed) {
-  return at::randn(shape, at::make_generator<at::CPUGeneratorImpl>(seed),
-                   at::TensorOptions(at::kFloat));
+at::Tensor seeded_normal(at::IntArrayRef shape, at::Device device, std::uint32_t seed) {
+  return at::randn(shape, seeded_generator(device, seed),
+                   at::TensorOptions(at::kFloat).device(device));
 }
 
 }  // namespace
 
 BrownianTree::BrownianTree(std::uint64_t seed, double t0, double t1, at::IntArrayRef shape,
-                           std::size_t cache_bytes)
-    : seed_(seed), shape_(shape.vec()), root_{round_to_grid(t0), round_to_grid(t1), 0, 0} {
-  root_increment_ = seeded_normal(shape_, seed_sequence(seed, {}, 1)[0]) * std::sqrt(t1 - t0);
+                           at::Device device, std::size_t cache_bytes)
+    : seed_(seed),
+      shape_(shape.vec()),
+      device_(device),
+      root_{round_to_grid(t0), round_to_grid(t1), 0, 0} {
+  root_increment_ =
+      seeded_normal(shape_, device_, seed_sequence(seed, {}, 1)[0]) * std::sqrt(t1 - t0);
   const std::size_t node_bytes = std::max<std::size_t>(root_increment_.nbytes(), 1);
   max_nodes_ = std::clamp(cache_bytes / node_bytes, kMinNodes, kMaxNodes);
 }
@@ -45,7 +48,7 @@ at::Tensor BrownianTree::increment(double ta, double tb) {
   ++queries_;
   ta = round_to_grid(std::clamp(ta, root_.start, root_.end));
   tb = round_to_grid(std::clamp(tb, root_.start, root_.end));
-  if (ta >= tb) return at::zeros(shape_);
+  if (ta >= tb) return at::zeros(shape_, at::TensorOptions(at::kFloat).device(device_));
   at::Tensor sum;
   add_pieces(root_, root_increment_, ta, tb, sum);
   return sum;
@@ -88,7 +91,7 @@ at::Tensor BrownianTree::left_increment(const Node& node, const at::Tensor& incr
   const double inverse = 1 / (node.end - node.start);
   const double left = middle - node.start;
   const double right = node.end - middle;
-  const at::Tensor noise = seeded_normal(shape_, seed_sequence(seed_, spawn_key, 1)[0]);
+  const at::Tensor noise = seeded_normal(shape_, device_, seed_sequence(seed_, spawn_key, 1)[0]);
   at::Tensor drawn = left * increment * inverse + std::sqrt(left * right * inverse) * noise;
   left_increments_.emplace(id, Drawn{drawn, use});
   evict();

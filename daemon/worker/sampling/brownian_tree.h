@@ -10,13 +10,13 @@
 namespace luna::worker {
 
 /// A Brownian path on [t0, t1] that is a pure function of its seed, value by value torchsde's
-/// BrownianTree(t0, zeros, t1, entropy=seed, tol=1e-6) with a CPU generator: intervals are halved,
-/// each halving draws from its own generator, and times lie on a grid of 1e-6. Increments are
-/// computed from the root; drawn nodes are kept up to `cache_bytes`, the deepest go first.
+/// BrownianTree(t0, zeros, t1, entropy=seed, tol=1e-6) with generators of `device`: intervals are
+/// halved, each halving draws from its own generator, and times lie on a grid of 1e-6. Increments
+/// are computed from the root; drawn nodes are kept up to `cache_bytes`, the deepest go first.
 class BrownianTree {
  public:
   BrownianTree(std::uint64_t seed, double t0, double t1, at::IntArrayRef shape,
-               std::size_t cache_bytes = kDefaultCacheBytes);
+               at::Device device = at::kCPU, std::size_t cache_bytes = kDefaultCacheBytes);
 
   /// W(tb) - W(ta), f32, for ta <= tb; times outside the interval are clamped to it.
   at::Tensor increment(double ta, double tb);
@@ -45,6 +45,7 @@ class BrownianTree {
 
   std::uint64_t seed_;
   std::vector<std::int64_t> shape_;
+  at::Device device_;
   Node root_;
   at::Tensor root_increment_;
   std::map<NodeId, Drawn> left_increments_;

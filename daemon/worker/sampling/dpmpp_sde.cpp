@@ -8,8 +8,22 @@ namespace luna::worker {
 namespace {
 
 enum class SolverType { kMidpoint, kHeun };
+/// Where the Brownian path is drawn: on the host, or on the run's device, whose generator gives
+/// other values there.
+enum class Path { kHost, kDevice };
 
-Trajectory dpmpp_2m_sde(SamplerContext& context, at::Tensor x, SolverType solver_type) {
+at::Tensor increment(SamplerContext& context, Path path, float sigma, float sigma_next) {
+  return path == Path::kHost ? context.noise.between(sigma, sigma_next)
+                             : context.noise.between_on_device(sigma, sigma_next);
+}
+
+SolverType solver_type(const SamplerContext& context, SolverType fallback) {
+  const double chosen = option(context, "solver_type", fallback == SolverType::kHeun ? 1 : 0);
+  return chosen == 1 ? SolverType::kHeun : SolverType::kMidpoint;
+}
+
+/// DPM-Solver++(2M) as an SDE (k-diffusion).
+Trajectory dpmpp_2m_sde(SamplerContext& context, at::Tensor x, SolverType solver_type, Path path) {
   const auto sigmas = sigmas_for_snr(context);
   const double eta = option(context, "eta", 1);
   const double s_noise = option(context, "s_noise", 1);
@@ -36,7 +50,7 @@ Trajectory dpmpp_2m_sde(SamplerContext& context, at::Tensor x, SolverType solver
       }
       if (eta > 0 && s_noise > 0) {
         const float spread = std::sqrt(-std::expm1(-2.0F * h * static_cast<float>(eta)));
-        x = x + context.noise.between(sigmas[i], sigmas[i + 1]) *
+        x = x + increment(context, path, sigmas[i], sigmas[i + 1]) *
                     (sigmas[i + 1] * spread * static_cast<float>(s_noise));
       }
       h_last = h;
@@ -47,16 +61,9 @@ Trajectory dpmpp_2m_sde(SamplerContext& context, at::Tensor x, SolverType solver
   co_return x;
 }
 
-SolverType solver_type(const SamplerContext& context, SolverType fallback) {
-  const double chosen = option(context, "solver_type", fallback == SolverType::kHeun ? 1 : 0);
-  return chosen == 1 ? SolverType::kHeun : SolverType::kMidpoint;
-}
-
-}  // namespace
-
 /// DPM-Solver++ as an SDE (k-diffusion): two evaluations a step, the middle one at fraction `r` of
 /// the step in half log SNR, each with its own increment of one Brownian path.
-Trajectory sample_dpmpp_sde(SamplerContext& context, at::Tensor x) {
+Trajectory dpmpp_sde(SamplerContext& context, at::Tensor x, Path path) {
   const auto sigmas = sigmas_for_snr(context);
   const double eta = option(context, "eta", 1);
   const double s_noise = option(context, "s_noise", 1);
@@ -81,7 +88,7 @@ Trajectory sample_dpmpp_sde(SamplerContext& context, at::Tensor x) {
       at::Tensor x_2 =
           alpha_mid / alpha_s * std::exp(-h_mid) * x - alpha_mid * std::expm1(-h_mid) * denoised;
       if (noisy) {
-        x_2 = x_2 + context.noise.between(sigmas[i], sigma_mid) *
+        x_2 = x_2 + increment(context, path, sigmas[i], sigma_mid) *
                         (alpha_mid * static_cast<float>(s_noise) * to_mid.up);
       }
       const at::Tensor denoised_2 = co_await denoise(context, x_2, sigma_mid);
@@ -91,7 +98,7 @@ Trajectory sample_dpmpp_sde(SamplerContext& context, at::Tensor x) {
       const at::Tensor direction = (1 - weight) * denoised + weight * denoised_2;
       x = alpha_t / alpha_s * std::exp(-h) * x - alpha_t * std::expm1(-h) * direction;
       if (noisy) {
-        x = x + context.noise.between(sigmas[i], sigmas[i + 1]) *
+        x = x + increment(context, path, sigmas[i], sigmas[i + 1]) *
                     (alpha_t * static_cast<float>(s_noise) * to_next.up);
       }
     }
@@ -100,17 +107,8 @@ Trajectory sample_dpmpp_sde(SamplerContext& context, at::Tensor x) {
   co_return x;
 }
 
-/// DPM-Solver++(2M) as an SDE (k-diffusion). Option solver_type: 0 midpoint, 1 heun.
-Trajectory sample_dpmpp_2m_sde(SamplerContext& context, at::Tensor x) {
-  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kMidpoint));
-}
-
-Trajectory sample_dpmpp_2m_sde_heun(SamplerContext& context, at::Tensor x) {
-  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kHeun));
-}
-
 /// DPM-Solver++(3M) as an SDE (k-diffusion): divided differences of the last three predictions.
-Trajectory sample_dpmpp_3m_sde(SamplerContext& context, at::Tensor x) {
+Trajectory dpmpp_3m_sde(SamplerContext& context, at::Tensor x, Path path) {
   const auto sigmas = sigmas_for_snr(context);
   const double eta = option(context, "eta", 1);
   const double s_noise = option(context, "s_noise", 1);
@@ -145,7 +143,7 @@ Trajectory sample_dpmpp_3m_sde(SamplerContext& context, at::Tensor x) {
       }
       if (eta > 0 && s_noise > 0) {
         const float spread = std::sqrt(-std::expm1(-2.0F * h * static_cast<float>(eta)));
-        x = x + context.noise.between(sigmas[i], sigmas[i + 1]) *
+        x = x + increment(context, path, sigmas[i], sigmas[i + 1]) *
                     (sigmas[i + 1] * spread * static_cast<float>(s_noise));
       }
     }
@@ -156,6 +154,44 @@ Trajectory sample_dpmpp_3m_sde(SamplerContext& context, at::Tensor x) {
     finish_step(context, i, x, denoised);
   }
   co_return x;
+}
+
+}  // namespace
+
+Trajectory sample_dpmpp_sde(SamplerContext& context, at::Tensor x) {
+  return dpmpp_sde(context, std::move(x), Path::kHost);
+}
+
+Trajectory sample_dpmpp_sde_gpu(SamplerContext& context, at::Tensor x) {
+  return dpmpp_sde(context, std::move(x), Path::kDevice);
+}
+
+/// Option solver_type of the four: 0 midpoint, 1 heun.
+Trajectory sample_dpmpp_2m_sde(SamplerContext& context, at::Tensor x) {
+  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kMidpoint),
+                      Path::kHost);
+}
+
+Trajectory sample_dpmpp_2m_sde_gpu(SamplerContext& context, at::Tensor x) {
+  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kMidpoint),
+                      Path::kDevice);
+}
+
+Trajectory sample_dpmpp_2m_sde_heun(SamplerContext& context, at::Tensor x) {
+  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kHeun), Path::kHost);
+}
+
+Trajectory sample_dpmpp_2m_sde_heun_gpu(SamplerContext& context, at::Tensor x) {
+  return dpmpp_2m_sde(context, std::move(x), solver_type(context, SolverType::kHeun),
+                      Path::kDevice);
+}
+
+Trajectory sample_dpmpp_3m_sde(SamplerContext& context, at::Tensor x) {
+  return dpmpp_3m_sde(context, std::move(x), Path::kHost);
+}
+
+Trajectory sample_dpmpp_3m_sde_gpu(SamplerContext& context, at::Tensor x) {
+  return dpmpp_3m_sde(context, std::move(x), Path::kDevice);
 }
 
 }  // namespace luna::worker

@@ -26,6 +26,32 @@ bool cfg_ignores_uncond(double cfg) {
   return std::abs(cfg - 1) <= kRelative * std::max(std::abs(cfg), 1.0);
 }
 
+at::Tensor cfg_rescaled(const at::Tensor& cond, const at::Tensor& uncond, const at::Tensor& x,
+                        double sigma, double cfg, double share) {
+  const auto s = static_cast<float>(sigma);
+  const float variance = s * s + 1;
+  const at::Tensor kept = x / variance;
+  const auto velocity = [&](const at::Tensor& x0) { return (kept - x0) * std::sqrt(variance) / s; };
+  const at::Tensor v_cond = velocity(cond);
+  const at::Tensor v_cfg = cfg_combine(v_cond, velocity(uncond), cfg);
+  const at::IntArrayRef whole_row = {1, 2, 3};
+  const at::Tensor spread = v_cond.std(whole_row, /*unbiased=*/true, /*keepdim=*/true) /
+                            v_cfg.std(whole_row, /*unbiased=*/true, /*keepdim=*/true);
+  const at::Tensor v = share * (v_cfg * spread) + (1 - share) * v_cfg;
+  return kept - v * s / std::sqrt(variance);
+}
+
+at::Tensor clamp_to_percentile(const at::Tensor& denoised, double percentile) {
+  const at::Tensor magnitudes = std::get<0>(denoised.flatten(1).abs().sort(1));
+  const double place = percentile / 100 * static_cast<double>(magnitudes.size(1) - 1);
+  const auto below = static_cast<std::int64_t>(place);
+  const std::int64_t above = std::min(below + 1, magnitudes.size(1) - 1);
+  const at::Tensor limit = at::lerp(magnitudes.select(1, below), magnitudes.select(1, above),
+                                    place - static_cast<double>(below))
+                               .view({-1, 1, 1, 1});
+  return at::minimum(at::maximum(denoised, -limit), limit);
+}
+
 at::Tensor latent_mask(const at::Tensor& mask, at::IntArrayRef nchw) {
   const at::Tensor planes = mask.to(at::kFloat).reshape({-1, 1, mask.size(-2), mask.size(-1)});
   const at::Tensor resized =

@@ -14,6 +14,15 @@ at::Tensor cfg_combine(const at::Tensor& cond, const at::Tensor& uncond, double 
 /// True when the negative need not be evaluated, being without weight: cfg is 1 to a relative 1e-9.
 bool cfg_ignores_uncond(double cfg);
 
+/// cfg_combine with the spread of the velocity prediction pulled by `share` (0..1) to that of the
+/// positive's, row by row (arXiv 2305.08891). `x`: the state at `sigma` that both x0 are of.
+/// Reference: comfy_extras/nodes_model_advanced.py: RescaleCFG.
+at::Tensor cfg_rescaled(const at::Tensor& cond, const at::Tensor& uncond, const at::Tensor& x,
+                        double sigma, double cfg, double share);
+
+/// Each row of x0 clamped to the percentile of its own magnitudes (linear between values).
+at::Tensor clamp_to_percentile(const at::Tensor& denoised, double percentile);
+
 /// A mask as [rows, C, h, w] for the latent: bilinear to h x w, repeated over channels and rows
 /// (surplus entries are cut off). `mask` is [H, W], [n, H, W] or [n, c, H, W]; 1 is repainted.
 at::Tensor latent_mask(const at::Tensor& mask, at::IntArrayRef nchw);

@@ -32,18 +32,19 @@ double multistep_coefficient(const std::vector<float>& t, std::size_t order, std
 
 }  // namespace
 
-/// k-diffusion's linear multistep (Adams-Bashforth with variable steps) of order 4.
+/// k-diffusion's linear multistep (Adams-Bashforth with variable steps), order 4 or less.
 Trajectory sample_lms(SamplerContext& context, at::Tensor x) {
   const auto& sigmas = context.sigmas;
+  const auto most = static_cast<std::size_t>(option(context, "order", kMaxOrder));
   std::deque<at::Tensor> derivatives;  // latest first
   for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const at::Tensor denoised = co_await denoise(context, x, sigmas[i]);
     derivatives.push_front(derivative(x, sigmas[i], denoised));
-    if (derivatives.size() > kMaxOrder) derivatives.pop_back();
+    if (derivatives.size() > most) derivatives.pop_back();
     if (sigmas[i + 1] == 0) {
       x = denoised;
     } else {
-      const std::size_t order = std::min(i + 1, kMaxOrder);
+      const std::size_t order = std::min(i + 1, most);
       at::Tensor step = derivatives[0] * multistep_coefficient(sigmas, order, i, 0);
       for (std::size_t j = 1; j < order; ++j) {
         step = step + derivatives[j] * multistep_coefficient(sigmas, order, i, j);

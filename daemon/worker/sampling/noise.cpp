@@ -6,23 +6,13 @@
 #include <optional>
 #include <utility>
 
-#include <ATen/CPUGeneratorImpl.h>
-
 #include "daemon/worker/sampling/brownian_tree.h"
+#include "daemon/worker/sampling/seeded_generator.h"
 
 namespace luna::worker {
 namespace {
 
 constexpr std::uint32_t kMaxBatch = 4096;
-
-at::Generator make_generator(at::Device device, std::uint64_t seed) {
-  if (device.is_cpu()) return at::make_generator<at::CPUGeneratorImpl>(seed);
-  at::Generator generator = at::globalContext()
-                                .getAcceleratorHooksInterface(device.type())
-                                .getNewGenerator(device.index());
-  generator.set_current_seed(seed);
-  return generator;
-}
 
 /// The rows of one ComfyUI latent batch: equal seed and size, so one draw serves them all.
 struct Draw {
@@ -89,7 +79,7 @@ class RunNoise final : public StepNoise {
     if (step_streams_.empty()) {
       for (const Draw& draw : plan_.draws()) {
         step_streams_.push_back(
-            make_generator(device_, device_.is_cpu() ? draw.seed + 1 : draw.seed));
+            seeded_generator(device_, device_.is_cpu() ? draw.seed + 1 : draw.seed));
       }
     }
     return draw_all(step_streams_);
@@ -98,7 +88,7 @@ class RunNoise final : public StepNoise {
   at::Tensor churn() override {
     if (churn_streams_.empty()) {
       for (const Draw& draw : plan_.draws()) {
-        churn_streams_.push_back(make_generator(device_, draw.seed));
+        churn_streams_.push_back(seeded_generator(device_, draw.seed));
         if (device_.is_cpu())
           at::randn(draw.shape, churn_streams_.back(), at::TensorOptions(at::kFloat));
       }
@@ -107,9 +97,19 @@ class RunNoise final : public StepNoise {
   }
 
   at::Tensor between(double sigma, double sigma_next) override {
-    if (trees_.empty()) {
+    return increment(trees_, at::kCPU, sigma, sigma_next);
+  }
+
+  at::Tensor between_on_device(double sigma, double sigma_next) override {
+    return increment(device_trees_, device_, sigma, sigma_next);
+  }
+
+ private:
+  at::Tensor increment(std::vector<BrownianTree>& trees, at::Device device, double sigma,
+                       double sigma_next) const {
+    if (trees.empty()) {
       for (const Draw& draw : plan_.draws()) {
-        trees_.emplace_back(draw.seed, sigma_min_.value_or(0), sigma_max_, draw.shape);
+        trees.emplace_back(draw.seed, sigma_min_.value_or(0), sigma_max_, draw.shape, device);
       }
     }
     const auto from = static_cast<float>(sigma);
@@ -117,11 +117,10 @@ class RunNoise final : public StepNoise {
     const float sign = from < to ? 1.0F : -1.0F;
     const float root = std::sqrt(std::abs(to - from));
     const at::Tensor increments = plan_.rows(
-        [&](std::size_t i) { return trees_[i].increment(std::min(from, to), std::max(from, to)); });
+        [&](std::size_t i) { return trees[i].increment(std::min(from, to), std::max(from, to)); });
     return (increments * sign / root).to(device_);
   }
 
- private:
   at::Tensor draw_all(std::vector<at::Generator>& streams) const {
     const auto options = at::TensorOptions(at::kFloat).device(device_);
     return plan_.rows(
@@ -135,6 +134,7 @@ class RunNoise final : public StepNoise {
   std::vector<at::Generator> step_streams_;
   std::vector<at::Generator> churn_streams_;
   std::vector<BrownianTree> trees_;
+  std::vector<BrownianTree> device_trees_;
 };
 
 }  // namespace
@@ -159,7 +159,7 @@ at::Tensor initial_noise(const std::vector<NoiseRow>& rows, at::IntArrayRef chw)
   const DrawPlan plan(rows, chw);
   return plan.rows([&](std::size_t i) {
     const Draw& draw = plan.draws()[i];
-    return at::randn(draw.shape, make_generator(at::kCPU, draw.seed),
+    return at::randn(draw.shape, seeded_generator(at::kCPU, draw.seed),
                      at::TensorOptions(at::kFloat));
   });
 }

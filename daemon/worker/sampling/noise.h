@@ -35,15 +35,17 @@ class StepNoise {
   /// BrownianTreeNoiseSampler: the normalised increment between two sigmas; the same pair gives the
   /// same values. `sigma_min`, `sigma_max`: the smallest positive and the largest sigma of the run.
   virtual at::Tensor between(double sigma, double sigma_next) = 0;
+  /// The same from a path that is drawn on the run's device, as samplers named *_gpu take it; on
+  /// the CPU equal to between().
+  virtual at::Tensor between_on_device(double sigma, double sigma_next) = 0;
   /// torch.randn_like without a generator, as s_churn uses it: the stream that drew the initial
   /// noise goes on behind it (on a GPU: the device's own stream of that seed).
   virtual at::Tensor churn() = 0;
 };
 
 /// Follows ComfyUI's device rule: on CPU the generator is seeded with seed + 1.
-/// `sigmas`: the run's, from which the Brownian tree takes its interval; the tree is a CPU one on
-/// every device. Generators and trees are made when first asked for; the trees keep at most 32 MiB
-/// each.
+/// `sigmas`: the run's, from which the Brownian trees take their interval. Generators and trees are
+/// made when first asked for; the trees keep at most 32 MiB each.
 std::unique_ptr<StepNoise> make_step_noise(std::vector<NoiseRow> rows, at::IntArrayRef chw,
                                            at::Device device, const std::vector<float>& sigmas);
 

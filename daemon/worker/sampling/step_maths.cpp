@@ -46,7 +46,7 @@ float geometric_mean(float a, float b) {
   return std::exp(log_b - (log_b - log_a) * 0.5F);
 }
 
-float churn(SamplerContext& context, std::size_t index, at::Tensor& x) {
+float churn_sigma(const SamplerContext& context, std::size_t index) {
   const float sigma = context.sigmas[index];
   const double s_churn = option(context, "s_churn", 0);
   const double s_tmin = option(context, "s_tmin", 0);
@@ -56,9 +56,19 @@ float churn(SamplerContext& context, std::size_t index, at::Tensor& x) {
   }
   const double steps = static_cast<double>(context.sigmas.size() - 1);
   const double gamma = std::min(s_churn / steps, std::sqrt(2.0) - 1);
-  const float raised = sigma * static_cast<float>(gamma + 1);
+  return sigma * static_cast<float>(gamma + 1);
+}
+
+at::Tensor churned(const SamplerContext& context, const at::Tensor& x, const at::Tensor& noise,
+                   float sigma, float raised) {
   const auto s_noise = static_cast<float>(option(context, "s_noise", 1));
-  x = x + context.noise.churn() * s_noise * std::sqrt(raised * raised - sigma * sigma);
+  return x + noise * s_noise * std::sqrt(raised * raised - sigma * sigma);
+}
+
+float churn(SamplerContext& context, std::size_t index, at::Tensor& x) {
+  const float sigma = context.sigmas[index];
+  const float raised = churn_sigma(context, index);
+  if (raised > sigma) x = churned(context, x, context.noise.churn(), sigma, raised);
   return raised;
 }
 

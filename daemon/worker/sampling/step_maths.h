@@ -40,6 +40,11 @@ std::vector<float> sigmas_for_snr(const SamplerContext& context);
 /// Halfway between two sigmas in log sigma.
 float geometric_mean(float a, float b);
 
+/// torch.lerp: it goes from the nearer end, which rounds differently.
+inline float lerp(float from, float to, float weight) {
+  return weight < 0.5F ? from + weight * (to - from) : to - (to - from) * (1 - weight);
+}
+
 /// dx/dsigma of the probability flow at a state (Karras et al. 2022).
 inline at::Tensor derivative(const at::Tensor& x, float sigma, const at::Tensor& denoised) {
   return (x - denoised) / sigma;
@@ -49,5 +54,9 @@ inline at::Tensor derivative(const at::Tensor& x, float sigma, const at::Tensor&
 /// to the returned sigma, by options s_churn, s_tmin, s_tmax and s_noise. s_churn 0 leaves both
 /// alone.
 float churn(SamplerContext& context, std::size_t index, at::Tensor& x);
+/// churn()'s two halves: the sigma that it raises to, and the state there.
+float churn_sigma(const SamplerContext& context, std::size_t index);
+at::Tensor churned(const SamplerContext& context, const at::Tensor& x, const at::Tensor& noise,
+                   float sigma, float raised);
 
 }  // namespace luna::worker

@@ -226,7 +226,7 @@ TEST_F(EngineTest, BadRequestsAreRefusedNamingTheField) {
   refused(request, StatusCode::kInvalidArgument, "negative");
   request = sample_request(1);
   request.rows[0].conditioning["positive"][0].area = ConditioningArea{};
-  refused(request, StatusCode::kUnimplemented, "area");
+  refused(request, StatusCode::kInvalidArgument, "positive[0].area");
   request = sample_request(1);
   request.rows[0].loras.push_back({"x.safetensors"});
   refused(request, StatusCode::kNotFound, "x.safetensors");

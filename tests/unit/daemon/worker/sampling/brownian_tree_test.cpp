@@ -44,7 +44,7 @@ TEST(BrownianTree, IncrementsHaveTheVarianceOfTheirLength) {
 }
 
 TEST(BrownianTree, ASmallCacheGivesTheSameValues) {
-  BrownianTree bounded(5, 0.03, 14.6, kShape, /*cache_bytes=*/1);
+  BrownianTree bounded(5, 0.03, 14.6, kShape, at::kCPU, /*cache_bytes=*/1);
   BrownianTree roomy(5, 0.03, 14.6, kShape);
   for (double t = 14; t > 0.5; t /= 1.3) {
     EXPECT_TRUE(at::equal(bounded.increment(t / 1.3, t), roomy.increment(t / 1.3, t)));

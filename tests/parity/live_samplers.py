@@ -1,0 +1,276 @@
+"""Final latents of every sampler x scheduler x step count x strength, with and without a mask, and of every case of
+conditioning: ComfyUI's own sampling code in this process against Sample calls to a real lunad; at most 1e-3 of
+relative error anywhere, 1e-5 in the median.
+
+Both sides have the same tiny SD1.5 with made-up weights, and the same contexts: text and VAE are no part of it. A call
+to lunad is one trajectory; several are under way at once, so that their rows share forwards.
+
+usage: live_samplers.py BIN_FOLDER [--write docs/sampler-parity.md] [--samplers NAME ...]    (COMFYUI_DIR,
+COMFYUI_PYTHON, with grpcio and grpcio-tools)
+"""
+
+import argparse
+import concurrent.futures
+import itertools
+import json
+import math
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import luna_process
+import luna_rpc
+
+LIMIT, MEDIAN_LIMIT = 1e-3, 1e-5
+STEPS, STRENGTHS = (1, 7, 20), (1.0, 0.6)
+HEIGHT, WIDTH, CFG, SEED = 6, 6, 4.0, 7
+AT_ONCE = 16
+
+
+class Reference:
+    """ComfyUI's sampling code over a tiny model of its own classes."""
+
+    def __init__(self):
+        import conditioning_make_fixtures as conditioning
+        import comfy.samplers
+
+        self.conditioning, self.samplers = conditioning, comfy.samplers
+        self.torch, self.values = conditioning.torch, conditioning.values
+        self.model = conditioning.variants.small_model("sd1")
+        self.inpainter = conditioning.variants.small_model("sd1", inpaint=True)
+        cpu = self.torch.device("cpu")
+        self.patcher = conditioning.comfy.model_patcher.ModelPatcher(self.model, load_device=cpu, offload_device=cpu)
+        shape = (1, 4, HEIGHT, WIDTH)
+        self.picture, self.empty = self.values("picture", shape, 3.0), self.torch.zeros(shape)
+        self.mask = self.torch.zeros(1, 8 * HEIGHT, 8 * WIDTH)
+        self.mask[:, 8:40, 16:48] = 1.0
+        self.positive, self.negative = (self.values("context." + name, (1, 77, 64)) for name in "an")
+
+    def write_models(self, folder):
+        from safetensors.torch import save_file
+
+        for name, model in (("tiny", self.model), ("inpainting", self.inpainter)):
+            save_file({"model.diffusion_model." + key: value.contiguous()
+                       for key, value in model.diffusion_model.state_dict().items()}, folder / f"{name}.safetensors")
+
+    def latent(self, cell):
+        comfy = self.conditioning.comfy
+        latent = self.picture if cell["denoise"] < 1 or cell["mask"] else self.empty
+        noise = comfy.sample.prepare_noise(latent, SEED)
+        return comfy.sample.sample(
+            self.patcher, noise, cell["steps"], CFG, cell["sampler"], cell["scheduler"], [[self.positive, {}]],
+            [[self.negative, {}]], latent, denoise=cell["denoise"], noise_mask=self.mask if cell["mask"] else None,
+            seed=SEED, disable_pbar=True)[0].float().numpy()
+
+
+class Luna:
+    """Sample calls to one checkpoint of a running lunad."""
+
+    def __init__(self, daemon, checkpoint, reference):
+        self.rpc = luna_rpc.Workflow(daemon.socket, checkpoint, "f32")
+        self.rpc.about = [("luna-workflow-id", "parity")]
+        self.reference, self.pb = reference, self.rpc.pb["sampling"]
+
+    def entry(self, context, **fields):
+        return self.pb.ConditioningEntry(cross_attn=self.rpc.tensor(context.numpy()), **fields)
+
+    def finish(self, request):
+        import grpc
+
+        try:
+            for message in self.rpc.primitives.Sample(request, metadata=self.rpc.about):
+                if message.HasField("result"):
+                    return [self.rpc.array(latent) for latent in message.result.latents]
+        except grpc.RpcError as error:
+            return error.details()
+        return "a sampling without a result"
+
+    def latent(self, cell):
+        pb, ours = self.pb, self.reference
+        picture = ours.picture if cell["denoise"] < 1 or cell["mask"] else ours.empty
+        row = pb.SampleRow(
+            latent=self.rpc.tensor(picture[0].numpy()), noise=pb.Noise(seed=SEED), guidance=pb.Guidance(cfg=CFG),
+            noise_mask=self.rpc.tensor(ours.mask.numpy()) if cell["mask"] else None,
+            conditioning={"positive": pb.ConditioningList(entries=[self.entry(ours.positive)]),
+                          "negative": pb.ConditioningList(entries=[self.entry(ours.negative)])})
+        run = pb.SamplerRun(sampler=cell["sampler"], scheduler=cell["scheduler"], steps=cell["steps"],
+                            denoise=cell["denoise"])
+        return self.finish(pb.SampleRequest(run=run, rows=[row]))
+
+    def case(self, case):
+        """One of conditioning_make_fixtures.CASES."""
+        pb, fixtures = self.pb, self.reference.conditioning
+        case = fixtures.RUN | case
+        mask, pictures, rows = fixtures.noise_mask_of(case), fixtures.picture_of(case), []
+        for index in range(case["batch"]):
+            lists = {sign: pb.ConditioningList(entries=[self.case_entry(entry) for entry in case[sign]])
+                     for sign in ("positive", "negative")}
+            rows.append(pb.SampleRow(
+                latent=self.rpc.tensor(pictures[index].numpy()), conditioning=lists,
+                noise=pb.Noise(seed=case["seed"], batch_size=case["batch"], batch_index=index),
+                noise_mask=None if mask is None else self.rpc.tensor(mask.numpy()),
+                guidance=pb.Guidance(cfg=case["cfg"], options=case["guidance"])))
+        run = pb.SamplerRun(sampler=case["sampler"], scheduler=case["scheduler"], steps=case["steps"],
+                            denoise=case["denoise"], start_step=case["start_step"], end_step=case["end_step"],
+                            force_full_denoise=case["force_full_denoise"])
+        return self.finish(pb.SampleRequest(run=run, rows=rows))
+
+    def case_entry(self, entry):
+        fixtures, fields = self.reference.conditioning, {}
+        for name, fractional in (("area", False), ("percent", True)):
+            if name in entry:
+                height, width, y, x = entry[name]
+                fields["area"] = self.pb.ConditioningArea(fractional=fractional, height=height, width=width, y=y, x=x)
+        if "mask" in entry:
+            fields |= dict(mask=self.rpc.tensor(fixtures.mask_values(entry["mask"]).numpy()),
+                           mask_strength=entry.get("mask_strength"), set_area_to_bounds=entry.get("bounds"))
+        return self.entry(fixtures.context_of(entry), strength=entry.get("strength"),
+                          start_percent=entry.get("start"), end_percent=entry.get("end"),
+                          is_default=entry.get("default"), **fields)
+
+
+def relative_error(ours, theirs):
+    import numpy
+
+    if isinstance(ours, str) or ours.shape != theirs.shape:
+        return math.inf
+    error = float(numpy.linalg.norm(ours.astype(numpy.float64) - theirs) / numpy.linalg.norm(theirs))
+    return error if math.isfinite(error) else math.inf
+
+
+def cells_of(samplers, schedulers):
+    for sampler, scheduler, steps, denoise, mask in itertools.product(samplers, schedulers, STEPS, STRENGTHS,
+                                                                      (False, True)):
+        yield dict(sampler=sampler, scheduler=scheduler, steps=steps, denoise=denoise, mask=mask)
+
+
+def compare(programs, samplers=None):
+    """(results: [(cell, error)], refused: [(cell, Luna's words)], cases: {name: error})"""
+    import numpy
+
+    with tempfile.TemporaryDirectory(prefix="luna-samplers-") as folder:
+        base = pathlib.Path(folder)
+        models = base / "models/checkpoints"
+        models.mkdir(parents=True)
+        reference = Reference()
+        reference.write_models(models)
+        results, refused, cases = [], [], {}
+        with luna_process.LunaDaemon(programs, base / "models", base) as daemon, reference.torch.inference_mode():
+            luna = Luna(daemon, "tiny.safetensors", reference)
+            for name, case in reference.conditioning.CASES.items():
+                if case.get("inpaint"):
+                    continue
+                theirs = reference.conditioning.run_case(reference.model, case).float().numpy()
+                ours = luna.case(case)
+                cases[name] = math.inf if isinstance(ours, str) else relative_error(numpy.stack(ours), theirs)
+                print(json.dumps(dict(case=name, relative_error=cases[name],
+                                      refused=ours if isinstance(ours, str) else None)), flush=True)
+            names = samplers or reference.samplers.SAMPLER_NAMES
+            with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+                for sampler in names:
+                    began = time.time()
+                    cells = list(cells_of([sampler], reference.samplers.SCHEDULER_NAMES))
+                    waiting = [pool.submit(luna.latent, cell) for cell in cells]
+                    errors = []
+                    for cell, answer in zip(cells, waiting):
+                        try:
+                            theirs = reference.latent(cell)
+                        except Exception as error:  # what ComfyUI cannot do is to be listed, whatever it raises
+                            theirs = numpy.full(1, numpy.nan)
+                            print(json.dumps(dict(cell=cell, comfyui_raised=str(error)[:200])), flush=True)
+                        ours = answer.result()
+                        if not numpy.isfinite(theirs).all():
+                            refused.append((cell, ours if isinstance(ours, str) else "a latent"))
+                            continue
+                        error = relative_error(ours if isinstance(ours, str) else ours[0], theirs)
+                        errors.append(error)
+                        results.append((cell, error))
+                        if error > LIMIT:
+                            print(json.dumps(dict(cell=cell, relative_error=error,
+                                                  refused=ours if isinstance(ours, str) else None)), flush=True)
+                    print(json.dumps(dict(sampler=sampler, cells=len(cells), worst=max(errors),
+                                          median=statistics.median(errors), seconds=round(time.time() - began, 1))),
+                          flush=True)
+    return results, refused, cases
+
+
+def summary_of(results, refused, cases):
+    errors = [error for _, error in results]
+    worst = max(results, key=lambda pair: pair[1])
+    failed = [cell for cell, error in results if not error <= LIMIT] + [
+        name for name, error in cases.items() if not error <= LIMIT]
+    passed = not failed and statistics.median(errors) <= MEDIAN_LIMIT
+    return dict(trajectories=len(errors), median=statistics.median(errors), worst=worst[1], worst_cell=worst[0],
+                at_most_1e6=sum(error <= 1e-6 for error in errors), at_most_1e5=sum(error <= 1e-5 for error in errors),
+                at_most_1e4=sum(error <= 1e-4 for error in errors), not_finite_in_comfyui=len(refused),
+                conditioning_cases=len(cases), conditioning_worst=max(cases.values()), failed=failed,
+                verdict="ok" if passed else "FAILED")
+
+
+def write_page(path, programs, results, refused, cases):
+    import platform
+
+    import comfyui_version
+    import torch
+
+    luna = subprocess.run([programs / "luna", "version"], capture_output=True, text=True, check=True).stdout.strip()
+    number = "{:.0e}".format
+    total = summary_of(results, refused, cases)
+    schedulers = list(dict.fromkeys(cell["scheduler"] for cell, _ in results))
+    samplers = list(dict.fromkeys(cell["sampler"] for cell, _ in results))
+    by_place = {}
+    for cell, error in results:
+        key = cell["sampler"], cell["scheduler"]
+        by_place[key] = max(by_place.get(key, 0.0), error)
+    impossible = sorted({f"{cell['scheduler']} at {cell['steps']} step" for cell, _ in refused})
+    words = sorted({said for _, said in refused})
+    lines = [
+        "# Samplers and schedulers against ComfyUI", "", "Made by", "", "```",
+        "COMFYUI_DIR=<a checkout> COMFYUI_PYTHON=<a Python with its requirements> \\",
+        '"$COMFYUI_PYTHON" tests/parity/live_samplers.py build/release/bin --write docs/sampler-parity.md', "```", "",
+        f"with ComfyUI {comfyui_version.__version__}, torch {torch.__version__.split('+')[0]}, Python "
+        f"{platform.python_version()}, {luna}; both on the CPU in f32.", "",
+        f"Relative error ‖luna − ComfyUI‖ / ‖ComfyUI‖ of final latents of a tiny SD1.5 with made-up weights, {HEIGHT} x "
+        f"{WIDTH} cells, guidance {CFG:g}: ComfyUI's `comfy.sample`",
+        "against `Sample` calls to a running `lunad`. Each field is the worst of "
+        f"{len(STEPS) * len(STRENGTHS) * 2} runs: {', '.join(map(str, STEPS))} steps, denoise "
+        f"{' and '.join(f'{s:g}' for s in STRENGTHS)}, each with and without a mask.", "",
+        f"{total['trajectories']} trajectories: median {total['median']:.1e}, worst {total['worst']:.1e} "
+        f"({total['worst_cell']['sampler']}, {total['worst_cell']['scheduler']}, {total['worst_cell']['steps']} steps). "
+        f"At most 1e-6: {total['at_most_1e6']}, 1e-5: {total['at_most_1e5']}, 1e-4: {total['at_most_1e4']}.", "",
+        f"What ComfyUI itself cannot do ({total['not_finite_in_comfyui']} runs, NaN there): {'; '.join(impossible)}. "
+        f"Luna refuses: {'; '.join(words)}.", "",
+        "| | " + " | ".join(schedulers) + " |", "|---|" + "---|" * len(schedulers)]
+    for sampler in samplers:
+        lines.append(f"| {sampler} | " + " | ".join(number(by_place[sampler, s]) for s in schedulers) + " |")
+    lines += ["", "Conditioning and guidance, the cases of `tests/parity/conditioning_make_fixtures.py`:", "",
+              "| case | error |", "|---|---|"]
+    lines += [f"| {name} | {number(error)} |" for name, error in cases.items()]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("programs", type=pathlib.Path)
+    parser.add_argument("--write", type=pathlib.Path)
+    parser.add_argument("--samplers", nargs="+")
+    options = parser.parse_args()
+    if not os.environ.get("COMFYUI_DIR") or not luna_rpc.is_available():
+        print("skipped: COMFYUI_DIR is not set, or grpcio and grpcio-tools are missing")
+        sys.exit(77)
+    # ComfyUI reads the command line too.
+    sys.argv = sys.argv[:1]
+    results, refused, cases = compare(options.programs, options.samplers)
+    summary = summary_of(results, refused, cases)
+    print(json.dumps(summary), flush=True)
+    if options.write:
+        write_page(options.write, options.programs, results, refused, cases)
+    sys.exit(0 if summary["verdict"] == "ok" else 1)
+
+
+if __name__ == "__main__":
+    main()
