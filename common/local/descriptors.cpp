@@ -8,6 +8,21 @@
 #include "common/local/errno_status.h"
 
 namespace luna {
+namespace {
+
+class DescriptorAlone final : public Bytes {
+ public:
+  explicit DescriptorAlone(UniqueFd fd) : fd_(std::move(fd)) {}
+  std::span<const std::byte> view() const override { return {}; }
+  int fd() const override { return fd_.get(); }
+
+ private:
+  UniqueFd fd_;
+};
+
+}  // namespace
+
+BytesPtr descriptor_alone(UniqueFd fd) { return std::make_shared<DescriptorAlone>(std::move(fd)); }
 
 Result<UniqueFd> duplicate(int fd) {
   UniqueFd copy(::fcntl(fd, F_DUPFD_CLOEXEC, 0));

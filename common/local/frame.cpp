@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/local/descriptors.h"
 #include "common/local/little_endian.h"
 #include "common/local/memory.h"
 
@@ -19,8 +20,9 @@ std::size_t padding_after(std::size_t size) {
 /// Inline bytes of one frame; its slices stay aligned as they were laid out.
 Result<BytesPtr> attachment_of(const Frame::Attachment& entry, const BytesPtr& inline_bytes,
                                const std::vector<BytesPtr>& mapped) {
-  return slice_of(entry.place == kInlinePlace ? inline_bytes : mapped[entry.place], entry.offset,
-                  entry.size);
+  const BytesPtr& whole = entry.place == kInlinePlace ? inline_bytes : mapped[entry.place];
+  if (entry.place != kInlinePlace && whole->view().empty() && entry.size == 0) return whole;
+  return slice_of(whole, entry.offset, entry.size);
 }
 
 }  // namespace
@@ -111,9 +113,19 @@ std::size_t WireFrame::pieces_from(std::size_t offset, std::span<iovec> pieces) 
 Result<std::vector<BytesPtr>> take_attachments(Frame& frame) {
   std::vector<BytesPtr> mapped;
   mapped.reserve(frame.descriptors.size());
-  for (UniqueFd& fd : frame.descriptors) {
-    LUNA_ASSIGN_OR_RETURN(BytesPtr bytes, map_received(std::move(fd)));
-    mapped.push_back(std::move(bytes));
+  for (std::uint32_t i = 0; i < frame.descriptors.size(); ++i) {
+    const auto named = [&](bool with_bytes) {
+      return std::ranges::any_of(frame.table, [&](const Frame::Attachment& entry) {
+        return entry.place == i && (entry.size > 0) == with_bytes;
+      });
+    };
+    UniqueFd& fd = frame.descriptors[i];
+    if (named(false) && !named(true)) {
+      mapped.push_back(descriptor_alone(std::move(fd)));
+    } else {
+      LUNA_ASSIGN_OR_RETURN(BytesPtr bytes, map_received(std::move(fd)));
+      mapped.push_back(std::move(bytes));
+    }
   }
   frame.descriptors.clear();
   const BytesPtr inline_bytes = bytes_from(std::move(frame.inline_bytes));

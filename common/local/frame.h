@@ -83,8 +83,9 @@ struct Frame {
   std::vector<UniqueFd> descriptors;
 };
 
-/// The attachments of a frame, descriptors mapped. INVALID_ARGUMENT when one is not memory that may
-/// be mapped (map_received), or is smaller than the table says.
+/// The attachments of a frame, descriptors mapped, but for those of which the table names no byte
+/// (descriptor_alone): they stay what they are. INVALID_ARGUMENT when one is not memory that may be
+/// mapped (map_received), or is smaller than the table says.
 Result<std::vector<BytesPtr>> take_attachments(Frame& frame);
 
 /// Makes frames out of bytes in whatever pieces they come. No length is believed: memory grows with

@@ -1,6 +1,6 @@
 #include "daemon/front/api/api_context.h"
 
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 
 namespace luna::front {
 

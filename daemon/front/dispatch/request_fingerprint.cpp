@@ -6,7 +6,7 @@
 #include "common/base/bytes.h"
 #include "common/hash/sha256.h"
 #include "common/model_files/model_files.h"
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 #include "daemon/ipc/protocol/codec.h"
 
 namespace luna::front {

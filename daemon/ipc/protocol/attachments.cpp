@@ -59,7 +59,7 @@ std::vector<BytesPtr> prepare_attachments(std::vector<BytesPtr> attachments) {
       const bool known = descriptors.contains(fd);
       // One place is kept for the region that holds the copies.
       const bool room = known || descriptors.size() + 1 < kDescriptorsPerMessage;
-      if (room && (known || sealed_against_shrinking(fd))) {
+      if (room && (known || bytes->view().empty() || sealed_against_shrinking(fd))) {
         descriptors.insert(fd);
         continue;
       }

@@ -83,4 +83,14 @@ void fields(Archive& archive, T& pins) {
   archive.field("paths", pins.paths);
 }
 
+template <class Archive, Described<FrontToWorkerReleaseLeases> T>
+void fields(Archive& archive, T& release) {
+  archive.field("lease_ids", release.lease_ids);
+}
+
+template <class Archive, Described<FrontToWorkerEndSession> T>
+void fields(Archive& archive, T& end) {
+  archive.field("session", end.session);
+}
+
 }  // namespace luna::ipc

@@ -14,7 +14,7 @@
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 4;
+inline constexpr std::uint32_t kProtocolVersion = 6;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;
@@ -75,12 +75,21 @@ struct WorkerToFrontReadFailed {
 struct FrontToWorkerPins {
   std::vector<std::string> paths;
 };
+/// Leases of the worker's outbox that clients are done with.
+struct FrontToWorkerReleaseLeases {
+  std::vector<std::string> lease_ids;
+};
+/// The session is over: its leases end, and what it alone had brought in is closed.
+struct FrontToWorkerEndSession {
+  std::string session;
+};
 
 /// The index is the message's number on the wire.
 using Message =
     std::variant<WorkerToFrontHello, FrontToWorkerWelcome, WorkerToFrontReady, FrontToWorkerRun,
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
-                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins>;
+                 WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins,
+                 FrontToWorkerReleaseLeases, FrontToWorkerEndSession>;
 
 }  // namespace luna::ipc

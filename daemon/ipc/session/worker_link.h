@@ -52,6 +52,10 @@ class WorkerLink {
   virtual void cancel(JobId job) = 0;
   /// FrontToWorkerPins. Before the handshake is over the last list waits for it.
   virtual void pin(std::vector<std::string> paths) = 0;
+  /// FrontToWorkerReleaseLeases, FrontToWorkerEndSession. Of no consequence before the handshake is
+  /// over: a worker that was given no job has neither.
+  virtual void release_leases(std::vector<std::string> lease_ids) = 0;
+  virtual void end_session(std::string session) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;
 };

@@ -1,8 +1,8 @@
-#include "daemon/front/core/request_tensors.h"
+#include "common/types/request_tensors.h"
 
 #include "common/base/overloaded.h"
 
-namespace luna::front {
+namespace luna {
 namespace {
 
 Status walk(std::optional<TensorRef>& tensor, const std::string& name, const TensorVisit& visit) {
@@ -70,6 +70,7 @@ Status for_each_tensor(JobRequest& request, const TensorVisit& visit) {
                         [&](VaeDecodeRequest& r) { return visit(r.latent, "latent"); },
                         [&](DenoiseRequest& r) { return walk_rows(r.rows, visit); },
                         [&](SampleRequest& r) { return walk_rows(r.rows, visit); },
+                        [&](ProveCudaRequest& r) { return visit(r.memory, "memory"); },
                         [](auto&) { return Status(); },
                     },
                     request);
@@ -92,6 +93,8 @@ Status for_each_tensor(JobReply& reply, const TensorVisit& visit) {
                         [&](VaeDecodeReply& r) { return visit(r.pixels, "pixels"); },
                         [&](DenoiseReply& r) { return walk(r.denoised, "denoised", visit); },
                         [&](SampleReply& r) { return walk(r.latents, "latents", visit); },
+                        [&](LeaseCudaReply& r) { return visit(r.memory, "memory"); },
+                        [&](ProveCudaReply& r) { return visit(r.memory, "memory"); },
                         [](auto&) { return Status(); },
                     },
                     reply);
@@ -123,4 +126,4 @@ bool wants_keep(const JobRequest& request) {
       request);
 }
 
-}  // namespace luna::front
+}  // namespace luna

@@ -5,7 +5,7 @@
 
 #include "common/types/job.h"
 
-namespace luna::front {
+namespace luna {
 
 /// Calls visit(tensor, name) for every tensor of a request, names as a client would write them
 /// ("rows[2].conditioning.positive[0].cross_attn"). Stops at the first failure and returns it.
@@ -23,4 +23,4 @@ Status for_each_lora(JobRequest& request, const std::function<Status(LoraRef&)>&
 /// Does the request ask that results stay on the server?
 bool wants_keep(const JobRequest& request);
 
-}  // namespace luna::front
+}  // namespace luna
