@@ -5,6 +5,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -113,7 +114,7 @@ Result<JobReply> DenoiseTask::make_reply() {
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
     const at::Tensor x0 =
         sampling_->calculate_denoised(sigma, row.result.output.to(at::kFloat), row.x);
-    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, result_ref(x0[0], services_, ticket_));
     reply.denoised.push_back(std::move(denoised));
   }
   return JobReply(std::move(reply));
