@@ -9,6 +9,7 @@
 
 #include "common/config/config.h"
 #include "daemon/front/core/clock.h"
+#include "daemon/front/core/cuda_table.h"
 #include "daemon/front/core/event_log.h"
 #include "daemon/front/core/fingerprint.h"
 #include "daemon/front/core/host_shelf.h"
@@ -55,6 +56,7 @@ struct FrontState {
   mutable std::mutex mutex;
   WorkflowRegistry workflows;
   SessionTable sessions;
+  CudaTable cuda;
   WorkerTable workers;
   JobTable jobs;
   PoisonTable poison;

@@ -22,6 +22,9 @@ class WorkerPort {
   virtual void cancel(JobId job) = 0;
   /// The files whose components it never evicts or unloads, all of them.
   virtual void pin(const std::vector<std::string>& paths) = 0;
+  /// Leases of its outbox (its own names) that nobody needs any more, and a session that is over.
+  virtual void release_leases(const std::vector<std::string>& lease_ids) = 0;
+  virtual void end_session(const std::string& session) = 0;
 };
 
 }  // namespace luna::front

@@ -185,7 +185,7 @@ TEST_F(ServiceTest, ShutdownEndsWhatDoesNotFinishInTime) {
 
 TEST_F(ServiceTest, TheSocketBelongsToItsUserAlone) {
   start();
-  struct stat info {};
+  struct stat info{};
   ASSERT_EQ(::stat(socket().c_str(), &info), 0);
   EXPECT_EQ(info.st_mode & 0777, 0600u);
 }

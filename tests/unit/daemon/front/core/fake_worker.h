@@ -36,6 +36,10 @@ class FakeWorker : public WorkerPort {
   }
 
   void pin(const std::vector<std::string>& paths) override { pins = paths; }
+  void release_leases(const std::vector<std::string>& lease_ids) override {
+    released.insert(released.end(), lease_ids.begin(), lease_ids.end());
+  }
+  void end_session(const std::string& session) override { ended_sessions.push_back(session); }
 
   void finish(JobId id, Result<JobReply> result) {
     const auto found =
@@ -65,6 +69,8 @@ class FakeWorker : public WorkerPort {
   std::vector<std::pair<Job, JobEvents>> running;
   std::vector<JobId> cancelled;
   std::vector<std::string> pins;  ///< as it was told last
+  std::vector<std::string> released;
+  std::vector<std::string> ended_sessions;
 
  private:
   WorkerId id_;

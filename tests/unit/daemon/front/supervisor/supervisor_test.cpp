@@ -36,6 +36,8 @@ class Port : public WorkerPort {
   void run(const Job& job, JobEvents events) override { link_->run(job, std::move(events)); }
   void cancel(JobId job) override { link_->cancel(job); }
   void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
+  void release_leases(const std::vector<std::string>& ids) override { link_->release_leases(ids); }
+  void end_session(const std::string& session) override { link_->end_session(session); }
 
  private:
   WorkerId id_;
