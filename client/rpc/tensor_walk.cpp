@@ -52,6 +52,8 @@ struct Requests {
   void operator()(LoadModelRequest&) const {}
   void operator()(UnloadModelRequest&) const {}
   void operator()(RestoreModelRequest&) const {}
+  void operator()(LeaseCudaRequest&) const {}
+  void operator()(ProveCudaRequest& request) const { visit(request.memory); }
 };
 
 struct Replies {
@@ -70,6 +72,8 @@ struct Replies {
   void operator()(LoadModelReply&) const {}
   void operator()(UnloadModelReply&) const {}
   void operator()(RestoreModelReply&) const {}
+  void operator()(LeaseCudaReply& reply) const { visit(reply.memory); }
+  void operator()(ProveCudaReply& reply) const { visit(reply.memory); }
 };
 
 }  // namespace

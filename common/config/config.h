@@ -43,6 +43,8 @@ struct Config {
     std::uint32_t threads = 0;
     std::uint32_t max_rows_per_forward = 16;
     std::uint64_t memory_budget_mib = 0;
+    std::uint64_t cuda_outbox_mib = 512;
+    std::uint32_t cuda_imports = 64;
 
     std::uint32_t most_workers() const { return std::max({min_workers, max_workers, 1u}); }
   };

@@ -60,6 +60,8 @@ const std::vector<Option<Config::Pool>>& pool_options() {
       {.name = "threads", .field = &S::threads, .max = 1024},
       {.name = "max_rows_per_forward", .field = &S::max_rows_per_forward, .min = 1, .max = 1024},
       {.name = "memory_budget_mib", .field = &S::memory_budget_mib, .max = kTebi >> 20},
+      {.name = "cuda_outbox_mib", .field = &S::cuda_outbox_mib, .max = kTebi >> 20},
+      {.name = "cuda_imports", .field = &S::cuda_imports, .min = 1, .max = 4096},
   };
   return kOptions;
 }

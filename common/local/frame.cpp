@@ -20,8 +20,9 @@ std::size_t padding_after(std::size_t size) {
 /// Inline bytes of one frame; its slices stay aligned as they were laid out.
 Result<BytesPtr> attachment_of(const Frame::Attachment& entry, const BytesPtr& inline_bytes,
                                const std::vector<BytesPtr>& mapped) {
-  return slice_of(entry.place == kInlinePlace ? inline_bytes : mapped[entry.place], entry.offset,
-                  entry.size);
+  const BytesPtr& whole = entry.place == kInlinePlace ? inline_bytes : mapped[entry.place];
+  if (entry.place != kInlinePlace && whole->view().empty() && entry.size == 0) return whole;
+  return slice_of(whole, entry.offset, entry.size);
 }
 
 }  // namespace

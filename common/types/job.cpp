@@ -10,9 +10,9 @@ constexpr std::array<std::string_view, 3> kPriorityNames = {"interactive", "norm
 }  // namespace
 
 std::string_view job_kind(const JobRequest& request) {
-  static constexpr std::array<std::string_view, 10> kNames = {
-      "tokenize", "encode_text",   "vae_encode", "vae_decode",   "denoise",
-      "sample",   "inspect_model", "load_model", "unload_model", "restore_model"};
+  static constexpr std::array<std::string_view, 12> kNames = {
+      "tokenize",      "encode_text", "vae_encode",   "vae_decode",    "denoise",    "sample",
+      "inspect_model", "load_model",  "unload_model", "restore_model", "lease_cuda", "prove_cuda"};
   static_assert(kNames.size() == std::variant_size_v<JobRequest>);
   return kNames[request.index()];
 }

@@ -115,13 +115,31 @@ struct RestoreModelReply {
   std::vector<LoadedModel> restored;
 };
 
+/// A piece of a worker's outbox, for a client whose own allocator cannot export.
+struct LeaseCudaRequest {
+  std::string device_uuid;
+  std::uint64_t bytes = 0;
+};
+struct LeaseCudaReply {
+  TensorRef memory;  ///< u8[bytes], a CudaHandle with a lease
+};
+/// Does memory pass between this client and a worker of the device, both ways?
+struct ProveCudaRequest {
+  TensorRef memory;  ///< u8[16] with a number that the client wrote
+};
+struct ProveCudaReply {
+  std::string nonce;     ///< the client's number, as the worker read it
+  TensorRef memory;      ///< u8[16], a lease with a number that the worker wrote
+  std::string expected;  ///< that number, for the front alone
+};
+
 using JobRequest =
     std::variant<TokenizeRequest, EncodeTextRequest, VaeEncodeRequest, VaeDecodeRequest,
                  DenoiseRequest, SampleRequest, InspectModelRequest, LoadModelRequest,
-                 UnloadModelRequest, RestoreModelRequest>;
+                 UnloadModelRequest, RestoreModelRequest, LeaseCudaRequest, ProveCudaRequest>;
 using JobReply = std::variant<TokenizeReply, EncodeTextReply, VaeEncodeReply, VaeDecodeReply,
                               DenoiseReply, SampleReply, InspectModelReply, LoadModelReply,
-                              UnloadModelReply, RestoreModelReply>;
+                              UnloadModelReply, RestoreModelReply, LeaseCudaReply, ProveCudaReply>;
 
 /// "sample", "vae_decode" and so on, for logs and counters.
 std::string_view job_kind(const JobRequest& request);
@@ -139,6 +157,8 @@ struct Job {
   Deadline deadline;
   ModelSet models;  ///< absolute paths, resolved by the front
   JobRequest request;
+  std::string session = {};   ///< whose leases and imports of GPU memory its tensors are
+  bool cuda_results = false;  ///< results go to the outbox of the device, as far as it has room
 };
 
 /// How a job ended, or how far it is. Called from any thread, one call at a time; on_done once,

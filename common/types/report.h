@@ -19,7 +19,8 @@ struct ForwardCounters {
 
 /// What a worker says of itself, with every heartbeat and on request.
 struct WorkerReport {
-  std::string device;  ///< "cpu", "cuda:0 NVIDIA H200"
+  std::string device;            ///< "cpu", "cuda:0 NVIDIA H200"
+  std::string device_uuid = {};  ///< of a GPU: "GPU-...", as the driver prints it
   std::uint64_t jobs_running = 0;
   std::uint64_t jobs_queued = 0;
   std::uint64_t jobs_done = 0;

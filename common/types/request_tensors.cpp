@@ -70,6 +70,7 @@ Status for_each_tensor(JobRequest& request, const TensorVisit& visit) {
                         [&](VaeDecodeRequest& r) { return visit(r.latent, "latent"); },
                         [&](DenoiseRequest& r) { return walk_rows(r.rows, visit); },
                         [&](SampleRequest& r) { return walk_rows(r.rows, visit); },
+                        [&](ProveCudaRequest& r) { return visit(r.memory, "memory"); },
                         [](auto&) { return Status(); },
                     },
                     request);
@@ -92,6 +93,8 @@ Status for_each_tensor(JobReply& reply, const TensorVisit& visit) {
                         [&](VaeDecodeReply& r) { return visit(r.pixels, "pixels"); },
                         [&](DenoiseReply& r) { return walk(r.denoised, "denoised", visit); },
                         [&](SampleReply& r) { return walk(r.latents, "latents", visit); },
+                        [&](LeaseCudaReply& r) { return visit(r.memory, "memory"); },
+                        [&](ProveCudaReply& r) { return visit(r.memory, "memory"); },
                         [](auto&) { return Status(); },
                     },
                     reply);

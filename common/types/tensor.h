@@ -40,13 +40,27 @@ struct SharedRegion {
   bool operator==(const SharedRegion&) const = default;
 };
 
-/// Part of an allocation on a GPU, exported by another process.
+/// GPU memory that this process can address, for as long as the object lives; work that was given
+/// to the device before its end may still run after it.
+class CudaMapping {
+ public:
+  virtual ~CudaMapping() = default;
+  virtual void* data() const = 0;
+  /// Index of the CUDA device; -1: host memory (a scripted device of a test).
+  virtual int device() const = 0;
+};
+
+/// Part of an allocation on a GPU, exported by another process (rules: cuda_handle.h).
 struct CudaHandle {
   std::string device_uuid;
-  std::string handle;  ///< cudaIpcMemHandle_t, or empty when a descriptor was passed beside it
-  std::uint64_t allocation_size = 0;
-  std::uint64_t offset = 0;  ///< of the tensor within the allocation, bytes
-  std::string event_handle;  ///< cudaIpcEventHandle_t to wait for before reading; may be empty
+  std::string handle;  ///< cudaIpcMemHandle_t, or empty when `descriptor` is the allocation
+  std::uint64_t allocation_size = 0;  ///< 0: what the driver says
+  std::uint64_t offset = 0;           ///< of the tensor within the allocation, bytes
+  std::string event_handle = {};  ///< cudaIpcEventHandle_t to wait for before reading; may be empty
+  std::string lease_id = {};      ///< of memory in an outbox of Luna's; "" for the client's own
+  std::string region_id = {};     ///< of the region whose descriptor it is
+  BytesPtr descriptor = nullptr;  ///< what cuMemExportToShareableHandle made (pass_descriptor)
+  std::shared_ptr<const CudaMapping> mapping = nullptr;  ///< in a worker, once it is addressable
   bool operator==(const CudaHandle&) const = default;
 };
 

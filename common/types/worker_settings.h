@@ -17,6 +17,9 @@ struct WorkerSettings {
       clip_vocabulary;  ///< CLIP's merges: a text file, or a folder with vocab.json and merges.txt
   std::vector<std::string> embedding_folders;  ///< textual-inversion files
   std::uint64_t memory_budget_bytes = 0;       ///< of models; 0: no limit but the machine's
+  std::uint64_t cuda_outbox_bytes = 512ull
+                                    << 20;  ///< of GPU memory for results and leases; 0: none
+  std::uint32_t cuda_imports = 64;          ///< allocations of clients that it keeps mapped
 };
 
 }  // namespace luna

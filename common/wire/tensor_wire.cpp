@@ -37,6 +37,7 @@ void to_wire(const TensorRef& tensor, v1::TensorRef* out) {
     handle->set_allocation_size(cuda->allocation_size);
     handle->set_offset(cuda->offset);
     handle->set_event_handle(cuda->event_handle);
+    handle->set_lease_id(cuda->lease_id);
   }
 }
 
@@ -71,8 +72,11 @@ Result<TensorRef> from_wire(v1::TensorRef& message, const FieldPath& path) {
       v1::CudaHandle& cuda = *message.mutable_cuda();
       if (cuda.device_uuid().empty()) return path.field("cuda").invalid("no device_uuid");
       tensor.place = CudaHandle{std::move(*cuda.mutable_device_uuid()),
-                                std::move(*cuda.mutable_handle()), cuda.allocation_size(),
-                                cuda.offset(), std::move(*cuda.mutable_event_handle())};
+                                std::move(*cuda.mutable_handle()),
+                                cuda.allocation_size(),
+                                cuda.offset(),
+                                std::move(*cuda.mutable_event_handle()),
+                                std::move(*cuda.mutable_lease_id())};
       break;
     }
     case v1::TensorRef::PLACE_NOT_SET:

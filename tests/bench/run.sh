@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # ./dev bench: runs the benchmarks over a real daemon and prints one JSON object or table each.
-# usage: run.sh BUILD_FOLDER [small_call|planes|steps|load|kills|bulk|overload|comfyui|adapters ...]     (none: all)
+# usage: run.sh BUILD_FOLDER [small_call|planes|steps|load|kills|bulk|overload|comfyui|adapters|cuda_plane ...]     (none: all)
 set -euo pipefail
 build=$1; shift
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bin=$build/bin
-wanted=${*:-small_call planes steps load kills bulk overload comfyui adapters}
+wanted=${*:-small_call planes steps load kills bulk overload comfyui adapters cuda_plane}
 
 folder=$(mktemp -d "${TMPDIR:-/tmp}/luna-bench-XXXXXX")
 daemon=
@@ -52,6 +52,7 @@ for name in $wanted; do
     comfyui) "${COMFYUI_PYTHON:-python3}" "$here/against_comfyui.py" "$bin" || [ $? = 77 ]
       "${COMFYUI_PYTHON:-python3}" "$here/physical_limit.py" || [ $? = 77 ] ;;
     adapters) "${COMFYUI_PYTHON:-python3}" "$here/adapters_against_comfyui.py" "$bin" || [ $? = 77 ] ;;
-    *) echo "no benchmark '$name'; there are small_call, planes, steps, load, kills, bulk, overload, comfyui, adapters" >&2; exit 2 ;;
+    cuda_plane) if [ -e /proc/driver/nvidia/version ]; then "$bin/bench_cuda_plane"; else echo "cuda_plane: no GPU, skipped" >&2; fi ;;
+    *) echo "no benchmark '$name'; there are small_call, planes, steps, load, kills, bulk, overload, comfyui, adapters, cuda_plane" >&2; exit 2 ;;
   esac
 done

@@ -12,7 +12,7 @@ limit_mib=36
 out=$(mktemp -d); trap 'rm -rf "$out"' EXIT
 mkdir -p "$out/bin" "$out/lib" "$out/share/luna"
 programs=(lunad luna-worker luna luna-make-checkpoint bench_small_call bench_load bench_generate)
-[ -e "$build/bin/test_gpu" ] && programs+=(test_gpu)
+[ -e "$build/bin/test_gpu" ] && programs+=(test_gpu gpu_peer cuda_client bench_cuda_plane)
 for program in "${programs[@]}"; do cp "$build/bin/$program" "$out/bin/"; done
 [ -e "$build/bin/libluna_cuda.so" ] || { echo "gpu-bundle: $build/bin/libluna_cuda.so is missing: no CUDA headers were found when it was configured" >&2; exit 1; }
 cp "$build/bin/libluna_cuda.so" "$out/bin/"
@@ -29,6 +29,7 @@ for file in "$out"/bin/*; do patchelf --force-rpath --set-rpath '$ORIGIN/../lib'
 for file in "$out"/lib/*; do patchelf --force-rpath --set-rpath '$ORIGIN' "$file"; done
 strip --strip-unneeded "$out"/bin/* "$out"/lib/* 2>/dev/null || true
 cp "$root/config.toml" "$out/config.toml"
+cp "$root/tests/gpu/torch_client.py" "$out/share/luna/"
 
 rm -rf "$bundle"; mkdir -p "$bundle"
 tar -C "$out" -czf "$bundle/luna.tar.gz" .

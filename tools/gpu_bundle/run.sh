@@ -31,14 +31,17 @@ start_daemon() {
 for part in ${*:-test demo bench}; do
   echo "== $part"
   case $part in
-    test) LUNA_REQUIRE_GPU=1 "$luna/bin/test_gpu" ;;
+    test) LUNA_REQUIRE_GPU=1 "$luna/bin/test_gpu"
+      start_daemon
+      python3 "$luna/share/luna/torch_client.py" "$luna/bin/cuda_client" "unix:$work/lunad.sock" tiny.safetensors ;;
     demo) start_daemon
       for precision in bf16 fp16; do
         "$luna/bin/luna" generate --address "unix:$work/lunad.sock" --checkpoint wide.safetensors --prompt "a red boat" \
           --precision "$precision" --width 512 --height 512 --steps 20 --seed 7 --output "${OUT:-$work}/$precision.png" --json
       done
       "$luna/bin/luna" status --address "unix:$work/lunad.sock" ;;
-    bench) start_daemon
+    bench) "$luna/bin/bench_cuda_plane"
+      start_daemon
       "$luna/bin/bench_small_call" --address "unix:$work/lunad.sock" --checkpoint tiny.safetensors
       "$luna/bin/bench_load" --address "unix:$work/lunad.sock" --checkpoint wide.safetensors --path "$work/models/checkpoints/wide.safetensors" --precision fp16
       for clients in 1 4 8; do

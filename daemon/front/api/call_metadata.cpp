@@ -56,6 +56,13 @@ Result<Priority> priority_of(std::string_view value) {
                value.substr(0, 64));
 }
 
+Result<bool> cuda_results_of(std::string_view value) {
+  if (value.empty() || value == "host") return false;
+  if (value == "cuda") return true;
+  return error(StatusCode::kInvalidArgument,
+               "metadata luna-results: expected host or cuda, found '{}'", value.substr(0, 64));
+}
+
 Result<Caller> caller_of(const grpc::CallbackServerContext& context, NeedsWorkflow needs) {
   Caller caller;
   LUNA_ASSIGN_OR_RETURN(caller.workflow_id, value_of(context, "luna-workflow-id"));
@@ -69,6 +76,8 @@ Result<Caller> caller_of(const grpc::CallbackServerContext& context, NeedsWorkfl
   LUNA_RETURN_IF_ERROR(check_id("luna-session-id", caller.session_id));
   LUNA_ASSIGN_OR_RETURN(const std::string priority, value_of(context, "luna-priority"));
   LUNA_ASSIGN_OR_RETURN(caller.priority, priority_of(priority));
+  LUNA_ASSIGN_OR_RETURN(const std::string results, value_of(context, "luna-results"));
+  LUNA_ASSIGN_OR_RETURN(caller.cuda_results, cuda_results_of(results));
   caller.deadline = deadline_of(context);
   caller.local = context.peer().rfind("unix:", 0) == 0;
   return caller;

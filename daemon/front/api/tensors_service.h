@@ -21,6 +21,12 @@ class TensorsService final : public v1::Tensors::CallbackService {
       grpc::CallbackServerContext*, const v1::DownloadTensorRequest*) override;
   grpc::ServerUnaryReactor* Free(grpc::CallbackServerContext*, const v1::FreeTensorRequest*,
                                  v1::FreeTensorResponse*) override;
+  grpc::ServerUnaryReactor* Allocate(grpc::CallbackServerContext*, const v1::AllocateTensorRequest*,
+                                     v1::AllocateTensorResponse*) override;
+  grpc::ServerUnaryReactor* ProveCuda(grpc::CallbackServerContext*, const v1::ProveCudaRequest*,
+                                      v1::ProveCudaResponse*) override;
+  grpc::ServerUnaryReactor* ConfirmCuda(grpc::CallbackServerContext*, const v1::ConfirmCudaRequest*,
+                                        v1::ConfirmCudaResponse*) override;
 
  private:
   ApiContext& api_;

@@ -13,7 +13,8 @@ struct Caller {
   std::string session_id;   ///< empty: nothing may be kept
   Priority priority = Priority::kNormal;
   Deadline deadline;
-  bool local = true;  ///< over the unix socket: files outside the roots are allowed
+  bool cuda_results = false;  ///< results shall stay on the GPU, for the client to read there
+  bool local = true;          ///< over the unix socket: files outside the roots are allowed
 };
 
 }  // namespace luna::front

@@ -1,6 +1,7 @@
 #include "daemon/front/core/front_core.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 #include "common/config/version.h"
@@ -184,6 +185,7 @@ void FrontCore::close_session(const std::string& session_id) {
   impl_->state->touch();
   if (!impl_->state->sessions.close(session_id)) return;
   impl_->planes.end(session_id, after);
+  impl_->flow->end_session_on_devices(session_id, after);
   impl_->flow->cancel_session_jobs(session_id, after);
   impl_->state->steps.end_of_session(session_id);
 }
@@ -204,9 +206,41 @@ Result<TensorRef> FrontCore::get_tensor(const Caller& caller, const std::string&
 
 Result<std::uint64_t> FrontCore::free_tensors(const Caller& caller,
                                               const std::vector<std::string>& ids) {
+  Deferred after;
   std::lock_guard lock(impl_->state->mutex);
   impl_->state->touch();
-  return impl_->state->sessions.free(caller.session_id, caller.workflow_id, ids);
+  FrontState& state = *impl_->state;
+  std::vector<std::string> tensors;
+  std::set<std::string> leases;
+  std::uint64_t bytes = 0;
+  for (const std::string& id : ids) {
+    if (!state.cuda.knows(id)) {
+      tensors.push_back(id);
+      continue;
+    }
+    const Status theirs = state.cuda.check(caller.session_id, id);
+    if (!theirs.ok() && theirs.code() != StatusCode::kDataLoss) return theirs;
+    if (leases.insert(id).second) bytes += state.cuda.bytes_of(id);
+  }
+  LUNA_ASSIGN_OR_RETURN(const std::uint64_t freed,
+                        state.sessions.free(caller.session_id, caller.workflow_id, tensors));
+  impl_->flow->release(state.cuda.free({leases.begin(), leases.end()}), after);
+  return freed + bytes;
+}
+
+Result<std::vector<std::string>> FrontCore::confirm_cuda(const Caller& caller,
+                                                         const std::string& lease_id,
+                                                         const std::string& nonce) {
+  Deferred after;
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->touch();
+  FrontState& state = *impl_->state;
+  const auto confirmed = state.cuda.confirm(caller.session_id, lease_id, nonce);
+  // A piece that was asked about has served, whatever was read there.
+  if (confirmed.ok() || confirmed.status().code() == StatusCode::kFailedPrecondition)
+    impl_->flow->release(state.cuda.free({lease_id}), after);
+  LUNA_RETURN_IF_ERROR(confirmed.status());
+  return state.cuda.devices(caller.session_id);
 }
 
 // --- workers ---
@@ -227,7 +261,7 @@ PoolLoad FrontCore::pool_load(const std::string& pool) const {
 
 bool FrontCore::retire_worker(WorkerId id) {
   std::lock_guard lock(impl_->state->mutex);
-  if (!impl_->state->workers.retire(id)) return false;
+  if (impl_->state->cuda.holds(id) || !impl_->state->workers.retire(id)) return false;
   impl_->state->events.add(fmt::format("worker {} has been idle and is stopped", id.value));
   return true;
 }
@@ -287,6 +321,7 @@ bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
     std::lock_guard lock(impl_->state->mutex);
     let_read(impl_->state->seekers.gone(id), after);
     impl_->state->steps.worker_gone(id);
+    impl_->state->cuda.worker_gone(id);
   }
   return impl_->flow->worker_gone(id, end);
 }

@@ -95,13 +95,24 @@ class FrontCore {
   Result<TensorRef> put_tensor(const Caller& caller, TensorSpec spec, BytesPtr bytes);
   /// The tensor with its bytes. NOT_FOUND, PERMISSION_DENIED (another session's).
   Result<TensorRef> get_tensor(const Caller& caller, const std::string& id) const;
+  /// Resident tensors and leases of GPU memory: all or none.
   Result<std::uint64_t> free_tensors(const Caller& caller, const std::vector<std::string>& ids);
+
+  // --- GPU memory ---
+  /// Tensors.Allocate and leases in replies come through submit() of a LeaseCudaRequest; the client
+  /// ends them with free_tensors. A ProveCudaRequest's reply names memory that a worker wrote a
+  /// number into (`expected` is kept here and empty in the reply); this tells what the client read
+  /// there. The GPUs that are proved for its session, this one among them, or FAILED_PRECONDITION
+  /// for another number.
+  Result<std::vector<std::string>> confirm_cuda(const Caller& caller, const std::string& lease_id,
+                                                const std::string& nonce);
 
   // --- workers, as the supervisor sees them ---
   /// Before the first worker of a pool starts.
   void describe_pool(PoolInfo pool);
   PoolLoad pool_load(const std::string& pool) const;
-  /// The worker gets no job any more, so that it can be stopped; false when it has some by now.
+  /// The worker gets no job any more, so that it can be stopped; false when it has some by now, or
+  /// clients hold leases of its GPU memory.
   /// worker_given_up() forgets it.
   bool retire_worker(WorkerId id);
   void worker_starting(WorkerId id, std::string pool, std::int64_t pid);

@@ -10,6 +10,7 @@
 #include "common/config/config.h"
 #include "common/local/host_id.h"
 #include "daemon/front/core/clock.h"
+#include "daemon/front/core/cuda_table.h"
 #include "daemon/front/core/event_log.h"
 #include "daemon/front/core/fingerprint.h"
 #include "daemon/front/core/host_shelf.h"
@@ -66,6 +67,7 @@ struct FrontState {
   RegionTable regions;
   SessionPlanes planes;
   StepTable steps;
+  CudaTable cuda;
   WorkerTable workers;
   JobTable jobs;
   PoisonTable poison;

@@ -14,11 +14,6 @@ bool is_for_all_workers(const JobRequest& request) {
          std::holds_alternative<RestoreModelRequest>(request);
 }
 
-bool is_about_files(const JobRequest& request) {
-  return std::holds_alternative<InspectModelRequest>(request) ||
-         std::holds_alternative<LoadModelRequest>(request) || is_for_all_workers(request);
-}
-
 Status draining() {
   return error(StatusCode::kFailedPrecondition, "the daemon is stopping and takes no new calls");
 }
@@ -39,7 +34,7 @@ Status JobFlow::admissible(const Caller& caller, const JobRequest& request) cons
   if (caller.deadline.expired()) {
     return error(StatusCode::kDeadlineExceeded, "the call's deadline had passed when it came");
   }
-  if (!is_about_files(request) && caller.workflow_id.empty()) {
+  if (needs_workflow(request) && caller.workflow_id.empty()) {
     return error(StatusCode::kInvalidArgument,
                  "{} needs a workflow: metadata luna-workflow-id is missing", job_kind(request));
   }
@@ -131,6 +126,7 @@ JobId JobFlow::submit(const Caller& caller, JobRequest request, JobEvents events
       id = state_->jobs.next_id();
       LUNA_RETURN_IF_ERROR(admissible(caller, request));
     }
+    LUNA_RETURN_IF_ERROR(plain_handles(request));
     LUNA_RETURN_IF_ERROR(validate_places(request, state_->config->limits));
     LUNA_RETURN_IF_ERROR(look_up_files(caller, request));
     {
@@ -154,7 +150,9 @@ Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEv
   LUNA_RETURN_IF_ERROR(admissible(caller, request));
   JobRecord record;
   ModelSet models;
-  if (!is_about_files(request)) {
+  record.role = role_needed(request);
+  LUNA_RETURN_IF_ERROR(choose_device(caller, request, record));
+  if (needs_workflow(request)) {
     LUNA_ASSIGN_OR_RETURN(models,
                           state_->workflows.begin_call(caller.workflow_id, state_->clock()));
     const auto& components = state_->workflows.components_of(caller.workflow_id);
@@ -168,11 +166,10 @@ Status JobFlow::admit(const Caller& caller, JobId id, JobRequest& request, JobEv
   record.keep = wants_keep(request);
   record.admitted = state_->clock();
   record.files = files_used(request, models);
-  record.role = role_needed(request);
   record.events = std::move(events);
-  record.job =
-      std::make_shared<const Job>(Job{id, caller.workflow_id, caller.priority, caller.deadline,
-                                      std::move(models), std::move(request)});
+  record.job = std::make_shared<const Job>(
+      Job{id, caller.workflow_id, caller.priority, caller.deadline, std::move(models),
+          std::move(request), caller.session_id, record.cuda_results});
   lock.unlock();
   const Status entered = enter(record);
   if (!entered.ok()) events = std::move(record.events);
@@ -205,6 +202,7 @@ Status JobFlow::enter(JobRecord& record) {
     return status;
   }
   record.suspect = state_->poison.suspected(record.fingerprint, state_->clock());
+  state_->cuda.begin_use(record.leases);
   state_->jobs.add(std::move(record));
   dispatch(after);
   return {};
@@ -252,16 +250,17 @@ void JobFlow::dispatch(Deferred& after) {
     if (none_will_come.ok()) continue;
     for (const JobId id : state_->jobs.queued(role)) finish(id, none_will_come, after);
   }
+  end_lost_devices(after);
   dispatch_suspect(after);
-  std::set<std::optional<Role>> full;
+  std::set<Seat> full;
   while (JobRecord* record = state_->jobs.next_queued(full)) {
     const bool at_hand = std::ranges::all_of(
         record->files, [&](const std::string& file) { return state_->host_shelf.holds(file); });
-    if (const auto worker =
-            state_->workers.choose({record->files, record->role, at_hand}, state_->clock())) {
+    if (const auto worker = state_->workers.choose(
+            {record->files, record->role, at_hand, record->device_uuid}, state_->clock())) {
       start(*record, *worker, after);
     } else {
-      full.insert(record->role);
+      full.insert(record->seat());
     }
   }
 }
@@ -270,7 +269,7 @@ void JobFlow::dispatch_suspect(Deferred& after) {
   if (!state_->jobs.has_suspects()) return state_->workers.end_isolation();
   JobRecord* suspect = state_->jobs.next_suspect();
   if (!suspect) return;
-  const auto worker = state_->workers.isolate(suspect->files, suspect->role);
+  const auto worker = state_->workers.isolate(suspect->files, suspect->role, suspect->device_uuid);
   if (worker) start(*suspect, *worker, after);
 }
 
@@ -287,8 +286,10 @@ void JobFlow::run(const std::shared_ptr<WorkerPort>& port, const std::shared_ptr
   events.on_progress = [flow = weak_from_this(), id, run_number](const SampleProgress& progress) {
     if (const auto self = flow.lock()) self->on_progress(id, run_number, progress);
   };
-  events.on_done = [flow = weak_from_this(), id, run_number](Result<JobReply> result) {
-    if (const auto self = flow.lock()) self->on_done(id, run_number, std::move(result));
+  events.on_done = [flow = weak_from_this(), id, run_number,
+                    from = std::weak_ptr(port)](Result<JobReply> result) {
+    if (const auto self = flow.lock())
+      self->on_done(id, run_number, from.lock(), std::move(result));
   };
   port->run(*job, std::move(events));
 
@@ -314,11 +315,15 @@ void JobFlow::on_progress(JobId id, std::uint32_t run_number, const SampleProgre
   if (tell) tell(progress);
 }
 
-void JobFlow::on_done(JobId id, std::uint32_t run_number, Result<JobReply> result) {
+void JobFlow::on_done(JobId id, std::uint32_t run_number, const std::shared_ptr<WorkerPort>& port,
+                      Result<JobReply> result) {
   Deferred after;
   std::lock_guard lock(state_->mutex);
   JobRecord* record = state_->jobs.find(id);
-  if (!record || record->runs != run_number || !record->worker) return;
+  if (!record || record->runs != run_number || !record->worker) {
+    after.add([port, result = std::move(result)]() mutable { give_back(port, result); });
+    return;
+  }
   state_->workers.release(*record->worker, record->worker_life, state_->clock());
   if (!result.ok() && result.status().code() == StatusCode::kUnavailable) {
     on_unavailable(*record, result.status(), after);
@@ -407,6 +412,8 @@ void JobFlow::end_overdue(Deferred& after) {
 
 void JobFlow::finish(JobId id, Result<JobReply> result, Deferred& after) {
   JobRecord record = state_->jobs.remove(id, state_->clock());
+  release(state_->cuda.end_use(record.leases), after);
+  if (result.ok()) result = name_leases(record, std::move(result).value(), after);
   if (result.ok() && record.keep) result = keep_tensors(record, std::move(result).value());
   if (record.calls_workflow) state_->workflows.end_call(record.job->workflow, state_->clock());
   if (!record.internal) {

@@ -45,6 +45,10 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   /// FrontCore::worker_gone.
   bool worker_gone(WorkerId id, const WorkerEnd& end);
 
+  /// Tells workers of leases that nobody needs any more.
+  void release(const CudaTable::Releases& releases, Deferred& after);
+  void end_session_on_devices(const std::string& session, Deferred& after);
+
   /// Ends every job with `why`; nothing of theirs is called later.
   void abandon_all(const Status& why);
 
@@ -67,7 +71,8 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   void run(const std::shared_ptr<WorkerPort>& port, const std::shared_ptr<const Job>& job,
            std::uint32_t run_number);
   void on_progress(JobId id, std::uint32_t run_number, const SampleProgress& progress);
-  void on_done(JobId id, std::uint32_t run_number, Result<JobReply> result);
+  void on_done(JobId id, std::uint32_t run_number, const std::shared_ptr<WorkerPort>& port,
+               Result<JobReply> result);
   void on_unavailable(JobRecord& record, const Status& why, Deferred& after);
   /// A job that a death met and that is not to blame for it: again, or given up.
   void run_again(JobRecord& record, const std::string& why, Deferred& after);
@@ -83,6 +88,23 @@ class JobFlow : public std::enable_shared_from_this<JobFlow> {
   /// convicted one is answered; the others are left to be run again.
   bool judge(const std::vector<Victim>& victims, const WorkerEnd& end, Deferred& after);
   void convict(const std::string& fingerprint, Deferred& after);
+
+  // job_devices.cpp:
+  /// Handles as PyTorch has them become the driver's own.
+  static Status plain_handles(JobRequest& request);
+  /// Which GPU the call needs, and whether its results stay there. FAILED_PRECONDITION without a
+  /// session, for a device that was not proved or that no worker is on (names those there are);
+  /// what CudaTable::check says of leases; INVALID_ARGUMENT for memory of two devices.
+  Status choose_device(const Caller& caller, JobRequest& request, JobRecord& record) const;
+  Status place_results(const Caller& caller, const JobRequest& request, JobRecord& record) const;
+  Status no_device(const Seat& seat) const;
+  /// Queued jobs whose device has no worker any more, or that read what is lost.
+  void end_lost_devices(Deferred& after);
+  /// The leases in a reply become the session's; when that fails none is left.
+  Result<JobReply> name_leases(const JobRecord& record, JobReply reply, Deferred& after);
+  /// A result that nobody waits for any more.
+  static void give_back(const std::shared_ptr<WorkerPort>& port, Result<JobReply>& result);
+
   Result<JobReply> keep_tensors(const JobRecord& record, JobReply reply);
 
   std::shared_ptr<FrontState> state_;

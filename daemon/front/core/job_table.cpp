@@ -41,6 +41,7 @@ JobRecord& JobTable::add(JobRecord record) {
     ++unfinished_[job.workflow];
   }
   JobRecord& added = records_.emplace(job.id, std::move(record)).first->second;
+  if (!added.device_uuid.empty()) for_devices_.insert(added.job->id);
   if (!added.pinned) add_waiting(added);
   return added;
 }
@@ -55,7 +56,7 @@ void JobTable::add_waiting(const JobRecord& record) {
   if (record.suspect) {
     waiting_suspects_.emplace(job.priority, job.id);
   } else {
-    waiting_[job.priority][{job.workflow, record.role}].insert(job.id);
+    waiting_[job.priority][{job.workflow, record.seat()}].insert(job.id);
   }
 }
 
@@ -63,7 +64,7 @@ void JobTable::drop_waiting(const JobRecord& record) {
   waiting_suspects_.erase({record.job->priority, record.job->id});
   const auto priority = waiting_.find(record.job->priority);
   if (priority == waiting_.end()) return;
-  const auto workflow = priority->second.find({record.job->workflow, record.role});
+  const auto workflow = priority->second.find({record.job->workflow, record.seat()});
   if (workflow == priority->second.end()) return;
   workflow->second.erase(record.job->id);
   if (workflow->second.empty()) priority->second.erase(workflow);
@@ -72,6 +73,7 @@ void JobTable::drop_waiting(const JobRecord& record) {
 JobRecord JobTable::remove(JobId id, TimePoint now) {
   auto node = records_.extract(id);
   JobRecord record = std::move(node.mapped());
+  for_devices_.erase(id);
   drop_waiting(record);
   if (record.worker) end_run(record);
   if (!record.internal) {
@@ -86,7 +88,7 @@ JobRecord JobTable::remove(JobId id, TimePoint now) {
   return record;
 }
 
-JobRecord* JobTable::next_queued(const std::set<std::optional<Role>>& full) {
+JobRecord* JobTable::next_queued(const std::set<Seat>& full) {
   const auto running_of = [&](const std::string& workflow) {
     const auto found = running_.find(workflow);
     return found == running_.end() ? 0u : found->second;
@@ -154,6 +156,14 @@ std::vector<JobId> JobTable::queued(std::optional<Role> role) const {
   std::vector<JobId> ids;
   for (const auto& [id, record] : records_) {
     if (!record.worker && record.role == role) ids.push_back(id);
+  }
+  return ids;
+}
+
+std::vector<JobId> JobTable::queued_for_devices() const {
+  std::vector<JobId> ids;
+  for (const JobId id : for_devices_) {
+    if (!records_.at(id).worker) ids.push_back(id);
   }
   return ids;
 }

@@ -17,6 +17,13 @@
 
 namespace luna::front {
 
+/// What decides which workers may take a job.
+struct Seat {
+  std::optional<Role> role;      ///< nullopt: any will do
+  std::string device_uuid = {};  ///< of the GPU that its tensors are on; "": any device
+  auto operator<=>(const Seat&) const = default;
+};
+
 /// A job from its admission to its end.
 struct JobRecord {
   std::shared_ptr<const Job> job;
@@ -25,10 +32,13 @@ struct JobRecord {
   bool keep = false;
   bool internal = false;  ///< the front's own (inspecting a file): in no limit and no total
   TimePoint admitted{};
-  bool calls_workflow = false;     ///< counted by the registry as a call under way
-  std::vector<std::string> files;  ///< that it needs loaded, for routing
-  std::optional<Role> role;        ///< that its worker must have; nullopt: any will do
-  std::optional<WorkerId> pinned;  ///< only this worker will do
+  bool calls_workflow = false;           ///< counted by the registry as a call under way
+  std::vector<std::string> files;        ///< that it needs loaded, for routing
+  std::optional<Role> role;              ///< that its worker must have; nullopt: any will do
+  std::optional<WorkerId> pinned;        ///< only this worker will do
+  std::string device_uuid = {};          ///< only a worker on this GPU will do; "": any
+  std::vector<std::string> leases = {};  ///< of GPU memory, that it reads
+  bool cuda_results = false;
 
   std::optional<WorkerId> worker;  ///< where it runs; empty: queued, or orphaned
   std::uint64_t worker_life = 0;
@@ -41,6 +51,7 @@ struct JobRecord {
   std::string fingerprint;      ///< "" as long as nobody had to ask
   int last_step = 0;            ///< progress that the client has seen; a re-run repeats none of it
 
+  Seat seat() const { return {role, device_uuid}; }
   /// Workers that died under it.
   std::uint32_t deaths() const { return runs - not_begun; }
 };
@@ -62,9 +73,9 @@ class JobTable {
   /// Takes the job out of the table; it must be there.
   JobRecord remove(JobId id, TimePoint now);
 
-  /// The queued job that is next, suspects and jobs of the roles `full` aside; nullptr when none
+  /// The queued job that is next, suspects and jobs of the seats `full` aside; nullptr when none
   /// waits.
-  JobRecord* next_queued(const std::set<std::optional<Role>>& full = {});
+  JobRecord* next_queued(const std::set<Seat>& full = {});
   /// The suspect that is next; nullptr when none waits, or one is running: they go one at a time.
   JobRecord* next_suspect();
   bool has_suspects() const { return running_suspect_ || !waiting_suspects_.empty(); }
@@ -76,6 +87,8 @@ class JobTable {
   std::vector<JobId> all() const;
   std::vector<JobId> queued() const;
   std::vector<JobId> queued(std::optional<Role> role) const;
+  /// Those that need a GPU of their own and wait for it.
+  std::vector<JobId> queued_for_devices() const;
   /// How many wait for a worker of this role.
   std::uint64_t waiting(std::optional<Role> role) const;
   /// Queued jobs whose deadline has passed.
@@ -90,8 +103,8 @@ class JobTable {
   JobTotals& counters() { return totals_; }
 
  private:
-  /// By workflow and role, the oldest first.
-  using Waiting = std::map<std::pair<std::string, std::optional<Role>>, std::set<JobId>>;
+  /// By workflow and seat, the oldest first.
+  using Waiting = std::map<std::pair<std::string, Seat>, std::set<JobId>>;
   std::uint64_t retry_hint_ms() const;
   void add_waiting(const JobRecord& record);
   void drop_waiting(const JobRecord& record);
@@ -100,6 +113,7 @@ class JobTable {
   const Config::Limits& limits_;
   std::uint64_t last_id_ = 0;
   std::map<JobId, JobRecord> records_;
+  std::set<JobId> for_devices_;  ///< those with a device_uuid
   std::map<Priority, Waiting> waiting_;
   std::set<std::pair<Priority, JobId>> waiting_suspects_;
   std::optional<JobId> running_suspect_;

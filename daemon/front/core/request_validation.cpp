@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/overloaded.h"
+#include "common/types/cuda_handle.h"
 #include "common/types/model_needs.h"
 #include "common/types/request_tensors.h"
 #include "daemon/front/core/tensor_rules.h"
@@ -141,6 +142,18 @@ class Validator {
   }
   Status operator()(const UnloadModelRequest&) const { return {}; }
   Status operator()(const RestoreModelRequest&) const { return {}; }
+  Status operator()(const LeaseCudaRequest& request) const {
+    if (request.device_uuid.empty()) return bad("device_uuid is missing");
+    if (request.bytes >= 1 && request.bytes <= limits_.resident_bytes_per_session) return {};
+    return bad("bytes: 1 to {} were expected, found {}", limits_.resident_bytes_per_session,
+               request.bytes);
+  }
+  Status operator()(const ProveCudaRequest& request) const {
+    const bool on_gpu = std::holds_alternative<CudaHandle>(request.memory.place);
+    if (on_gpu && request.memory.spec == TensorSpec{DType::kU8, {kCudaNonceBytes}}) return {};
+    return bad("memory: u8[{}] as a CUDA handle was expected, found {}{}", kCudaNonceBytes,
+               request.memory.spec.to_string(), on_gpu ? "" : " elsewhere");
+  }
 
  private:
   Status check_text(const std::string& text) const {
@@ -318,19 +331,21 @@ class Validator {
   TensorRules tensors_;
 };
 
-bool needs_workflow(const JobRequest& request) {
-  return !std::holds_alternative<InspectModelRequest>(request) &&
-         !std::holds_alternative<LoadModelRequest>(request) &&
-         !std::holds_alternative<UnloadModelRequest>(request) &&
-         !std::holds_alternative<RestoreModelRequest>(request);
-}
-
 bool reads_slot(const JobRequest& request, Slot slot) {
   const std::optional<Role> role = role_needed(request);
   return role && needs_workflow(request) && role_of(slot) == role;
 }
 
 }  // namespace
+
+bool needs_workflow(const JobRequest& request) {
+  return !std::holds_alternative<InspectModelRequest>(request) &&
+         !std::holds_alternative<LoadModelRequest>(request) &&
+         !std::holds_alternative<UnloadModelRequest>(request) &&
+         !std::holds_alternative<RestoreModelRequest>(request) &&
+         !std::holds_alternative<LeaseCudaRequest>(request) &&
+         !std::holds_alternative<ProveCudaRequest>(request);
+}
 
 Status validate_request(const JobRequest& request, const Config::Limits& limits) {
   return std::visit(Validator(limits), request);

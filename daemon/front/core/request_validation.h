@@ -12,7 +12,7 @@
 namespace luna::front {
 
 /// Where the tensors of a request are, as it came: INVALID_ARGUMENT for bytes that are too many or
-/// do not fit their spec, UNIMPLEMENTED for CUDA handles, which the front does not take.
+/// do not fit their spec, or a CUDA handle that cannot be right.
 Status validate_places(const JobRequest& request, const Config::Limits& limits);
 
 /// Everything about a request that can be told without its models and its tensors' values: counts,
@@ -26,6 +26,8 @@ Status validate_upload(const TensorSpec& spec, const BytesPtr& bytes, const Conf
 /// FAILED_PRECONDITION when a workflow of these components leaves slots empty that this kind of
 /// call needs: names all of them, where each may come from, and what else pictures would need.
 Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& components);
+/// Whether this kind of call is made under a workflow's id; else it is about files or memory.
+bool needs_workflow(const JobRequest& request);
 /// The role of the worker that this kind of call needs; nullopt: any worker will do.
 std::optional<Role> role_needed(const JobRequest& request);
 /// The slots that this kind of call reads, of those that are filled.

@@ -1,5 +1,7 @@
 #include "daemon/front/core/tensor_rules.h"
 
+#include "common/types/cuda_handle.h"
+
 namespace luna::front {
 namespace {
 
@@ -19,9 +21,8 @@ Status TensorRules::place(const TensorRef& tensor, const std::string& name) cons
   if (std::holds_alternative<SharedRegion>(tensor.place)) {
     return tensor.spec.validate(limits_.region_bytes_per_session).with_context(name);
   }
-  if (std::holds_alternative<CudaHandle>(tensor.place)) {
-    return error(StatusCode::kUnimplemented,
-                 "{}: CUDA handles are not served by this version; send the bytes", name);
+  if (const auto* handle = std::get_if<CudaHandle>(&tensor.place)) {
+    return check_cuda_handle(*handle, tensor.spec).with_context(name);
   }
   LUNA_RETURN_IF_ERROR(tensor.validate(name));
   if (tensor.host_bytes() && tensor.spec.byte_size() > limits_.inline_bytes) {

@@ -14,8 +14,9 @@ class TensorRules {
  public:
   explicit TensorRules(const Config::Limits& limits) : limits_(limits) {}
 
-  /// Size, place and agreement of bytes with the spec. UNIMPLEMENTED for CUDA handles; the spec
-  /// beside a resident tensor's id is not looked at, and where a region's bytes are, neither.
+  /// Size, place and agreement of bytes with the spec; of CUDA handles what can be told without a
+  /// device. The spec beside a resident tensor's id is not looked at, and where a region's bytes
+  /// are, neither.
   Status place(const TensorRef& tensor, const std::string& name) const;
   /// [C, h, w] floating.
   Status latent(const TensorRef& tensor, const std::string& name) const;

@@ -26,6 +26,9 @@ class WorkerPort {
   virtual void pin(const std::vector<std::string>& paths) = 0;
   /// It serves `socket`, which is closed when it does not.
   virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
+  /// Leases of its outbox (its own names) that nobody needs any more, and a session that is over.
+  virtual void release_leases(const std::vector<std::string>& lease_ids) = 0;
+  virtual void end_session(const std::string& session) = 0;
 };
 
 }  // namespace luna::front

@@ -64,6 +64,7 @@ void WorkerTable::ready(std::shared_ptr<WorkerPort> port, std::string device, Ti
 bool WorkerTable::report(WorkerId id, WorkerReport report, TimePoint now) {
   const auto found = workers_.find(id);
   if (found == workers_.end()) return false;
+  if (!report.device_uuid.empty()) found->second.device_uuid = report.device_uuid;
   found->second.info.report = std::move(report);
   found->second.heard = now;
   found->second.routable = found->second.port != nullptr && !found->second.retired;
@@ -139,6 +140,7 @@ std::optional<WorkerId> WorkerTable::choose(const Wish& wish, TimePoint now) con
     const bool expected = now < worker.expected_until;
     if (!worker.routable && !expected) continue;
     if (worker.jobs >= kJobsPerWorker || isolated_ == id || !has_role(worker, wish.role)) continue;
+    if (!is_on(worker, wish.device_uuid)) continue;
     const std::tuple cost(2 * worker.jobs + (has_all(worker, wish.files) ? 0 : loading),
                           !worker.routable);
     if (best && cost >= best_cost) continue;
@@ -150,7 +152,8 @@ std::optional<WorkerId> WorkerTable::choose(const Wish& wish, TimePoint now) con
 }
 
 std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& files,
-                                             std::optional<Role> role) {
+                                             std::optional<Role> role,
+                                             const std::string& device_uuid) {
   const Worker* best = nullptr;
   const auto cost = [&](const Worker& worker) {
     // Staying with the worker that is being emptied goes before all but one that is empty.
@@ -158,7 +161,7 @@ std::optional<WorkerId> WorkerTable::isolate(const std::vector<std::string>& fil
                       !has_all(worker, files));
   };
   for (const auto& [id, worker] : workers_) {
-    if (!worker.routable || !has_role(worker, role)) continue;
+    if (!worker.routable || !has_role(worker, role) || !is_on(worker, device_uuid)) continue;
     if (!best || cost(worker) < cost(*best)) best = &worker;
   }
   isolated_.reset();
@@ -209,6 +212,40 @@ bool WorkerTable::hope(std::optional<Role> role) const {
     const bool serves = !role || std::ranges::find(pool.roles, *role) != pool.roles.end();
     return serves && seats_taken[pool.name] < pool.max_workers;
   });
+}
+
+bool WorkerTable::has_device(std::optional<Role> role, const std::string& device_uuid) const {
+  return std::ranges::any_of(workers_, [&](const auto& entry) {
+    const Worker& worker = entry.second;
+    return worker.up() && has_role(worker, role) && is_on(worker, device_uuid);
+  });
+}
+
+std::string WorkerTable::devices_in_words() const {
+  std::map<std::string, std::string> devices;
+  for (const auto& [id, worker] : workers_) {
+    if (!worker.up() || worker.device_uuid.empty()) continue;
+    std::string roles;
+    for (const Role role : roles_of(worker.info.pool)) {
+      roles += (roles.empty() ? "" : ", ") + std::string(role_name(role));
+    }
+    std::string& text = devices[worker.device_uuid];
+    text += fmt::format("{}{}{}{}", text.empty() ? "" : "; ", worker.info.device,
+                        roles.empty() ? "" : ": ", roles);
+  }
+  std::string words;
+  for (const auto& [uuid, text] : devices) {
+    words += fmt::format("{}{} ({})", words.empty() ? "" : ", ", uuid, text);
+  }
+  return words.empty() ? "none" : words;
+}
+
+std::vector<std::shared_ptr<WorkerPort>> WorkerTable::gpu_ports() const {
+  std::vector<std::shared_ptr<WorkerPort>> ports;
+  for (const auto& [id, worker] : workers_) {
+    if (worker.port && !worker.device_uuid.empty()) ports.push_back(worker.port);
+  }
+  return ports;
 }
 
 std::vector<WorkerId> WorkerTable::ready_ids() const {

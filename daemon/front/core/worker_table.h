@@ -51,6 +51,7 @@ class WorkerTable {
     const std::vector<std::string>& files;
     std::optional<Role> role;  ///< nullopt: any will do
     bool at_hand = false;      ///< host copies of the files are there: no worker would read them
+    std::string device_uuid = {};  ///< only a worker on this GPU; "": any
   };
   /// The ready worker of the role with the least to do; one that has the job's files loaded, or was
   /// given them, wins while it has at most kPreference jobs more, or kPreferenceAtHand. nullopt
@@ -63,7 +64,8 @@ class WorkerTable {
   /// A worker for a job that must run alone: an empty one, best with its files, which gets nothing
   /// else until end_isolation(). nullopt when none is empty: the one with the least to do is kept
   /// free of new jobs meanwhile. One at a time.
-  std::optional<WorkerId> isolate(const std::vector<std::string>& files, std::optional<Role> role);
+  std::optional<WorkerId> isolate(const std::vector<std::string>& files, std::optional<Role> role,
+                                  const std::string& device_uuid = {});
   void end_isolation() { isolated_.reset(); }
 
   /// A job goes to the worker, or has ended there.
@@ -79,6 +81,12 @@ class WorkerTable {
   /// True while some worker of the role is ready or may become so, or one more can be started; also
   /// before the first one was.
   bool hope(std::optional<Role> role) const;
+  /// Whether a worker of the role is on this GPU, or will be again in a moment.
+  bool has_device(std::optional<Role> role, const std::string& device_uuid) const;
+  /// The GPUs of workers as messages name them: "GPU-... (cuda:0 NVIDIA H200; clip, vae)"; "none".
+  std::string devices_in_words() const;
+  /// Of the workers on GPUs.
+  std::vector<std::shared_ptr<WorkerPort>> gpu_ports() const;
   /// How the last worker ended, for messages when there is no hope.
   const std::string& last_exit() const { return last_exit_; }
   std::vector<WorkerId> ready_ids() const;
@@ -105,6 +113,7 @@ class WorkerTable {
     std::uint32_t jobs = 0;
     Jobs orphans;
     std::set<std::string> files;  ///< given to it since it started
+    std::string device_uuid;      ///< as it said last; its next life has the same device
     TimePoint heard, idle_since;
     TimePoint expected_until;  ///< another process takes its place before that
 
@@ -112,6 +121,9 @@ class WorkerTable {
   };
   const PoolInfo* pool_of(const Worker& worker) const;
   bool has_role(const Worker& worker, std::optional<Role> role) const;
+  static bool is_on(const Worker& worker, const std::string& device_uuid) {
+    return device_uuid.empty() || worker.device_uuid == device_uuid;
+  }
   static bool has_all(const Worker& worker, const std::vector<std::string>& files);
 
   std::map<std::string, PoolInfo> pools_;

@@ -16,6 +16,10 @@ class LinkPort final : public WorkerPort {
   void open_steps(StepsOpening opening, UniqueFd socket) override {
     link_->open_steps(std::move(opening), std::move(socket));
   }
+  void release_leases(const std::vector<std::string>& lease_ids) override {
+    link_->release_leases(lease_ids);
+  }
+  void end_session(const std::string& session) override { link_->end_session(session); }
 
  private:
   const WorkerId id_;

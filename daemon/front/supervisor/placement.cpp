@@ -65,6 +65,8 @@ std::vector<Placement> place_workers(const Config& config, const Machine& machin
       placement.settings.heartbeat_ms = config.supervision.heartbeat_ms;
       placement.settings.max_queued_jobs = kJobsPerWorker + kSpareJobs;
       placement.settings.memory_budget_bytes = pool.memory_budget_mib << 20;
+      placement.settings.cuda_outbox_bytes = pool.cuda_outbox_mib << 20;
+      placement.settings.cuda_imports = pool.cuda_imports;
       placements.insert(placements.end(), pool.most_workers(), placement);
     }
   }

@@ -109,6 +109,8 @@ class Writer {
   }
   void write(const Deadline& deadline) { write(std::int64_t{deadline.left().count()}); }
   void write(const BytesPtr& bytes);
+  /// An address means nothing to another process.
+  void write(const std::shared_ptr<const CudaMapping>&) {}
   void write(const Status& status) {
     write(status.code());
     write(status.message());
@@ -262,6 +264,7 @@ class Reader {
   }
   void read(Deadline& deadline);
   void read(BytesPtr& bytes);
+  void read(std::shared_ptr<const CudaMapping>& mapping) { mapping = nullptr; }
   void read(Status& status);
   template <class T>
   void read(Result<T>& result) {

@@ -95,4 +95,14 @@ void fields(Archive& archive, T& ended) {
   archive.field("evaluations", ended.evaluations);
 }
 
+template <class Archive, Described<FrontToWorkerReleaseLeases> T>
+void fields(Archive& archive, T& release) {
+  archive.field("lease_ids", release.lease_ids);
+}
+
+template <class Archive, Described<FrontToWorkerEndSession> T>
+void fields(Archive& archive, T& end) {
+  archive.field("session", end.session);
+}
+
 }  // namespace luna::ipc

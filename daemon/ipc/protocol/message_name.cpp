@@ -13,7 +13,7 @@ std::string_view message_name(std::size_t number) {
       "WorkerToFrontProgress",    "WorkerToFrontDone",    "WorkerToFrontHeartbeat",
       "WorkerToFrontSeekWeights", "FrontToWorkerWeights", "WorkerToFrontOfferWeights",
       "WorkerToFrontReadFailed",  "FrontToWorkerPins",    "FrontToWorkerOpenSteps",
-      "WorkerToFrontStepsEnded"};
+      "WorkerToFrontStepsEnded",  "FrontToWorkerReleaseLeases", "FrontToWorkerEndSession"};
   static_assert(kNames.size() == std::variant_size_v<Message>);
   return number < kNames.size() ? kNames[number] : "unknown message";
 }

@@ -15,7 +15,7 @@
 namespace luna::ipc {
 
 /// Raised with every change of a message below; both ends must have the same.
-inline constexpr std::uint32_t kProtocolVersion = 6;
+inline constexpr std::uint32_t kProtocolVersion = 7;
 
 struct WorkerToFrontHello {
   std::uint32_t protocol_version = kProtocolVersion;
@@ -76,6 +76,14 @@ struct WorkerToFrontReadFailed {
 struct FrontToWorkerPins {
   std::vector<std::string> paths;
 };
+/// Leases of the worker's outbox that clients are done with.
+struct FrontToWorkerReleaseLeases {
+  std::vector<std::string> lease_ids;
+};
+/// The session is over: its leases end, and what it alone had brought in is closed.
+struct FrontToWorkerEndSession {
+  std::string session;
+};
 
 /// Serve this client's step socket. The front keeps a descriptor of it and ends it by shutdown(): of
 /// its reading side, and what runs is answered first; of both, and it is cancelled.
@@ -95,6 +103,7 @@ using Message =
                  FrontToWorkerCancel, FrontToWorkerDrain, WorkerToFrontProgress, WorkerToFrontDone,
                  WorkerToFrontHeartbeat, WorkerToFrontSeekWeights, FrontToWorkerWeights,
                  WorkerToFrontOfferWeights, WorkerToFrontReadFailed, FrontToWorkerPins,
-                 FrontToWorkerOpenSteps, WorkerToFrontStepsEnded>;
+                 FrontToWorkerOpenSteps, WorkerToFrontStepsEnded, FrontToWorkerReleaseLeases,
+                 FrontToWorkerEndSession>;
 
 }  // namespace luna::ipc

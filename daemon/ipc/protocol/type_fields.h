@@ -41,6 +41,10 @@ void fields(Archive& archive, T& handle) {
   archive.field("allocation_size", handle.allocation_size);
   archive.field("offset", handle.offset);
   archive.field("event_handle", handle.event_handle);
+  archive.field("lease_id", handle.lease_id);
+  archive.field("region_id", handle.region_id);
+  archive.field("descriptor", handle.descriptor);
+  archive.field("mapping", handle.mapping);
 }
 
 template <class Archive, Described<TensorRef> T>
@@ -338,6 +342,29 @@ void fields(Archive& archive, T& reply) {
   archive.field("restored", reply.restored);
 }
 
+template <class Archive, Described<LeaseCudaRequest> T>
+void fields(Archive& archive, T& request) {
+  archive.field("device_uuid", request.device_uuid);
+  archive.field("bytes", request.bytes);
+}
+
+template <class Archive, Described<LeaseCudaReply> T>
+void fields(Archive& archive, T& reply) {
+  archive.field("memory", reply.memory);
+}
+
+template <class Archive, Described<ProveCudaRequest> T>
+void fields(Archive& archive, T& request) {
+  archive.field("memory", request.memory);
+}
+
+template <class Archive, Described<ProveCudaReply> T>
+void fields(Archive& archive, T& reply) {
+  archive.field("nonce", reply.nonce);
+  archive.field("memory", reply.memory);
+  archive.field("expected", reply.expected);
+}
+
 template <class Archive, Described<Job> T>
 void fields(Archive& archive, T& job) {
   archive.field("id", job.id);
@@ -346,6 +373,8 @@ void fields(Archive& archive, T& job) {
   archive.field("deadline", job.deadline);
   archive.field("models", job.models);
   archive.field("request", job.request);
+  archive.field("session", job.session);
+  archive.field("cuda_results", job.cuda_results);
 }
 
 template <class Archive, Described<StepsOpening> T>
@@ -368,6 +397,7 @@ void fields(Archive& archive, T& counters) {
 template <class Archive, Described<WorkerReport> T>
 void fields(Archive& archive, T& report) {
   archive.field("device", report.device);
+  archive.field("device_uuid", report.device_uuid);
   archive.field("jobs_running", report.jobs_running);
   archive.field("jobs_queued", report.jobs_queued);
   archive.field("jobs_done", report.jobs_done);
@@ -395,6 +425,8 @@ void fields(Archive& archive, T& settings) {
   archive.field("clip_vocabulary", settings.clip_vocabulary);
   archive.field("embedding_folders", settings.embedding_folders);
   archive.field("memory_budget_bytes", settings.memory_budget_bytes);
+  archive.field("cuda_outbox_bytes", settings.cuda_outbox_bytes);
+  archive.field("cuda_imports", settings.cuda_imports);
 }
 
 template <class Archive, Described<FileIdentity> T>

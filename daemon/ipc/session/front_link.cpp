@@ -92,6 +92,10 @@ class FrontLinkOverSocket final : public FrontLink,
       if (handlers_.on_pins) handlers_.on_pins(std::move(pins->paths));
     } else if (auto* open = std::get_if<FrontToWorkerOpenSteps>(&message)) {
       open_steps(std::move(*open));
+    } else if (auto* release = std::get_if<FrontToWorkerReleaseLeases>(&message)) {
+      if (handlers_.on_release_leases) handlers_.on_release_leases(std::move(release->lease_ids));
+    } else if (auto* ended = std::get_if<FrontToWorkerEndSession>(&message)) {
+      if (handlers_.on_end_session) handlers_.on_end_session(std::move(ended->session));
     } else if (auto* weights = std::get_if<FrontToWorkerWeights>(&message)) {
       answer_seek(weights->seek, std::move(weights->weights));
     } else {

@@ -29,11 +29,22 @@ class WorkerLinkOverSocket final : public WorkerLink,
   void cancel(JobId job) override;
   void pin(std::vector<std::string> paths) override;
   void open_steps(StepsOpening opening, UniqueFd socket) override;
+  void release_leases(std::vector<std::string> lease_ids) override {
+    send_when_open(FrontToWorkerReleaseLeases{std::move(lease_ids)});
+  }
+  void end_session(std::string session) override {
+    send_when_open(FrontToWorkerEndSession{std::move(session)});
+  }
   void drain() override;
   void close() override { channel_->close({}); }
 
  private:
   enum class Phase { kHandshake, kOpen, kClosed };
+
+  void send_when_open(const Message& message) {
+    const std::lock_guard lock(mutex_);
+    if (phase_ == Phase::kOpen) (void)channel_->send(message);
+  }
 
   // On the executor.
   void on_message(Message message);

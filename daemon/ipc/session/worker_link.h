@@ -58,6 +58,10 @@ class WorkerLink {
   /// FrontToWorkerOpenSteps: the worker serves `socket`. Before the handshake and after the link's
   /// end it is closed instead, which its peer sees.
   virtual void open_steps(StepsOpening opening, UniqueFd socket) = 0;
+  /// FrontToWorkerReleaseLeases, FrontToWorkerEndSession. Of no consequence before the handshake is
+  /// over: a worker that was given no job has neither.
+  virtual void release_leases(std::vector<std::string> lease_ids) = 0;
+  virtual void end_session(std::string session) = 0;
   virtual void drain() = 0;
   virtual void close() = 0;
 };

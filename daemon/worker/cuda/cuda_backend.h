@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/status.h"
+#include "daemon/worker/cuda/cuda_sharing.h"
 
 namespace luna::worker {
 
@@ -32,10 +33,13 @@ class CudaBackend {
   virtual Status synchronize(int device) = 0;
   /// Gives cached, unused blocks back to the driver.
   virtual Status empty_cache() = 0;
+  /// Memory and events that cross processes; lives as long as the process. FAILED_PRECONDITION
+  /// where the platform has no CUDA IPC.
+  virtual Result<CudaSharing*> sharing(int device) = 0;
 };
 
-/// Raised with every change of CudaBackend; the module and the worker must agree.
-inline constexpr int kCudaModuleVersion = 1;
+/// Raised with every change of CudaBackend or CudaSharing; the module and the worker must agree.
+inline constexpr int kCudaModuleVersion = 2;
 
 /// Opens libluna_cuda.so (once a process; it stays open) and checks that device `device` is there.
 /// `module_path`: empty for the file beside the executable. NOT_FOUND when the file is not there,

@@ -8,6 +8,7 @@
 
 #include <fmt/format.h>
 
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/engine/row_extras.h"
 #include "daemon/worker/ops/torch_call.h"
 
@@ -136,7 +137,6 @@ void DenoiseTask::advance() {
 
 Result<JobReply> DenoiseTask::make_reply() {
   DenoiseReply reply{{}, models_.applied, models_.warnings};
-  const BytesMaker& make_bytes = ticket_.make_bytes ? ticket_.make_bytes : services_.make_bytes;
   for (std::size_t i = 0; i < rows_.size(); ++i) {
     const Row& row = rows_[i];
     if (!row.result.finite.item<bool>()) {
@@ -147,7 +147,7 @@ Result<JobReply> DenoiseTask::make_reply() {
     const at::Tensor sigma = at::full({1}, row.sigma, row.x.options());
     const at::Tensor output = row.result.output.to(at::kFloat);
     const at::Tensor x0 = row.raw ? output : sampling_->calculate_denoised(sigma, output, row.x);
-    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, tensor_ref_of(x0[0], make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef denoised, result_ref(x0[0], services_, ticket_));
     reply.denoised.push_back(std::move(denoised));
     reply.seconds_on_device = std::max(reply.seconds_on_device, row.result.seconds);
   }

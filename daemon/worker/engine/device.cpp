@@ -25,13 +25,14 @@ Result<ComputeDevice> ComputeDevice::open(const WorkerSettings& settings) {
   const int threads = settings.threads > 0 ? settings.threads : cores;
   if (settings.device == "cpu") {
     return ComputeDevice(at::kCPU, threads, nullptr,
-                         fmt::format("cpu ({} thread{})", threads, threads == 1 ? "" : "s"));
+                         fmt::format("cpu ({} thread{})", threads, threads == 1 ? "" : "s"), "");
   }
   LUNA_ASSIGN_OR_RETURN(const int index, cuda_index(settings.device));
   LUNA_ASSIGN_OR_RETURN(CudaBackend* const cuda, open_cuda(index));
   LUNA_ASSIGN_OR_RETURN(const std::string name, cuda->device_name(index));
+  LUNA_ASSIGN_OR_RETURN(const std::string uuid, cuda->device_uuid(index));
   return ComputeDevice(at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index)), threads, cuda,
-                       fmt::format("cuda:{} {}", index, name));
+                       fmt::format("cuda:{} {}", index, name), uuid);
 }
 
 std::uint64_t ComputeDevice::free_bytes() const {

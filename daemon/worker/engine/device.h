@@ -19,6 +19,8 @@ class ComputeDevice {
   at::Device device() const { return device_; }
   /// "cpu (2 threads)", "cuda:0 NVIDIA H200".
   const std::string& description() const { return description_; }
+  /// "GPU-..."; empty on CPU.
+  const std::string& uuid() const { return uuid_; }
   /// Bytes that one forward's activations may take now; a margin is left to others.
   std::uint64_t free_bytes() const;
   /// Of the process on CPU, of the device on a GPU.
@@ -33,13 +35,19 @@ class ComputeDevice {
   void prepare_thread() const;
 
  private:
-  ComputeDevice(at::Device device, int threads, CudaBackend* cuda, std::string description)
-      : device_(device), threads_(threads), cuda_(cuda), description_(std::move(description)) {}
+  ComputeDevice(at::Device device, int threads, CudaBackend* cuda, std::string description,
+                std::string uuid)
+      : device_(device),
+        threads_(threads),
+        cuda_(cuda),
+        description_(std::move(description)),
+        uuid_(std::move(uuid)) {}
 
   at::Device device_;
   int threads_ = 1;
   CudaBackend* cuda_ = nullptr;  ///< null on CPU
   std::string description_;
+  std::string uuid_;
 };
 
 }  // namespace luna::worker

@@ -36,10 +36,12 @@ RowBatcher::Options batcher_options(
 
 DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
                            std::unique_ptr<const ClipTokenizer> tokenizer,
-                           std::unique_ptr<ModelSource> source, BytesMaker make_bytes)
+                           std::unique_ptr<ModelSource> source, BytesMaker make_bytes,
+                           std::unique_ptr<DevicePlane> plane)
     : settings_(settings),
       device_(std::move(device)),
       tokenizer_(std::move(tokenizer)),
+      plane_(std::move(plane)),
       pacer_(device_.device()),
       rows_(batcher_options(settings_, device_, counters_, fair_share_, interactive_until_),
             pacer_),
@@ -50,7 +52,8 @@ DeviceEngine::DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
                 fair_share_,
                 counting(std::move(make_bytes), results_),
                 [this] { return device_.free_bytes(); },
-                entries_},
+                entries_,
+                plane_.get()},
       embeddings_(settings_.embedding_folders) {
   Residency::Options options;
   options.device = device_.device();
@@ -103,6 +106,16 @@ void DeviceEngine::cancel(JobId job) {
   });
 }
 
+void DeviceEngine::release_leases(std::vector<std::string> lease_ids) {
+  if (!plane_) return;
+  inbox_.post([this, lease_ids = std::move(lease_ids)] { plane_->release(lease_ids); });
+}
+
+void DeviceEngine::end_session(std::string session) {
+  if (!plane_) return;
+  inbox_.post([this, session = std::move(session)] { plane_->end_session(session); });
+}
+
 void DeviceEngine::drain(std::function<void()> idle) {
   {
     std::lock_guard lock(admission_);
@@ -117,6 +130,7 @@ void DeviceEngine::drain(std::function<void()> idle) {
 WorkerReport DeviceEngine::report() const {
   WorkerReport report = counters_.snapshot();
   report.device = device_.description();
+  report.device_uuid = device_.uuid();
   report.models = residency_->loaded();
   report.resident_bytes = device_.resident_bytes();
   report.peak_resident_bytes = device_.peak_resident_bytes();
@@ -236,6 +250,7 @@ void DeviceEngine::end(JobId id, Result<JobReply> result) {
   expect_more_of(live->ticket.priority);
   live->task.reset();
   live->models.clear();
+  if (plane_ && !result.ok()) plane_->release(*live->ticket.leases);
   fair_share_.leave(live->ticket.workflow);
   answer(*live, std::move(result));
   tell_if_idle();

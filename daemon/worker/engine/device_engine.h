@@ -36,13 +36,15 @@ class DeviceEngine final : public Engine {
  public:
   DeviceEngine(const WorkerSettings& settings, ComputeDevice device,
                std::unique_ptr<const ClipTokenizer> tokenizer, std::unique_ptr<ModelSource> source,
-               BytesMaker make_bytes);
+               BytesMaker make_bytes, std::unique_ptr<DevicePlane> plane = nullptr);
   ~DeviceEngine() override;
 
   using Engine::run;
   void run(Job job, JobEvents events, BytesMaker make_bytes) override;
   void cancel(JobId job) override;
   void pin(const std::vector<std::string>& paths) override { residency_->pin(paths); }
+  void release_leases(std::vector<std::string> lease_ids) override;
+  void end_session(std::string session) override;
   void drain(std::function<void()> idle) override;
   void post(std::function<void()> call) override { inbox_.post(std::move(call)); }
   void watch(int fd, short events, std::function<void()> ready) override {
@@ -75,6 +77,10 @@ class DeviceEngine final : public Engine {
     std::chrono::steady_clock::time_point accepted;
   };
   void accept(Incoming incoming);
+  /// GPU memory of the request; FAILED_PRECONDITION names the tensor where there is no plane for
+  /// it.
+  Status bring_in(Job& job);
+  Status no_plane() const;
   void begin(LiveJob& live);
   void begin_request(LiveJob& live, TokenizeRequest& request);
   void begin_request(LiveJob& live, EncodeTextRequest& request);
@@ -86,6 +92,8 @@ class DeviceEngine final : public Engine {
   void begin_request(LiveJob& live, LoadModelRequest& request);
   void begin_request(LiveJob& live, UnloadModelRequest& request);
   void begin_request(LiveJob& live, RestoreModelRequest& request);
+  void begin_request(LiveJob& live, LeaseCudaRequest& request);
+  void begin_request(LiveJob& live, ProveCudaRequest& request);
   /// CLIP-L and CLIP-G as far as the workflow has them; CLIP-L where it has neither.
   std::vector<Slot> text_slots(const LiveJob& live) const;
   /// Makes the tokens of the encoders from `next` on that the request does not give, and encodes.
@@ -138,6 +146,7 @@ class DeviceEngine final : public Engine {
   const WorkerSettings settings_;
   const ComputeDevice device_;
   const std::unique_ptr<const ClipTokenizer> tokenizer_;
+  const std::unique_ptr<DevicePlane> plane_;  ///< outlives every tensor of a job
   Counters counters_;
   const std::shared_ptr<HeldBytes> results_ = std::make_shared<HeldBytes>(0);
   Inbox inbox_;

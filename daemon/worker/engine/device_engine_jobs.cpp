@@ -2,6 +2,7 @@
 #include <utility>
 
 #include "common/log/log.h"
+#include "common/types/request_tensors.h"
 #include "daemon/worker/engine/denoise_task.h"
 #include "daemon/worker/engine/device_engine.h"
 #include "daemon/worker/engine/encode_text_task.h"
@@ -43,9 +44,15 @@ void DeviceEngine::accept(Incoming incoming) {
   const JobId id = incoming.job.id;
   auto owned = std::make_unique<LiveJob>();
   LiveJob& live = *owned;
-  live.ticket = {incoming.job.workflow, incoming.job.priority, next_order_++,
-                 incoming.events.on_progress, std::move(incoming.make_bytes)};
-  live.job = std::move(incoming.job);
+  Job& job = incoming.job;
+  live.ticket = {job.workflow,
+                 job.priority,
+                 next_order_++,
+                 incoming.events.on_progress,
+                 std::move(incoming.make_bytes),
+                 job.session,
+                 job.cuda_results};
+  live.job = std::move(job);
   live.events = std::move(incoming.events);
   live.accepted = incoming.accepted;
   live_.emplace(id, std::move(owned));
@@ -55,7 +62,19 @@ void DeviceEngine::accept(Incoming incoming) {
     return end(id,
                error(StatusCode::kDeadlineExceeded, "the job's deadline passed before it began"));
   }
+  if (const Status here = bring_in(live.job); !here.ok()) return end(id, here);
   begin(live);
+}
+
+Status DeviceEngine::bring_in(Job& job) {
+  if (plane_) return plane_->bring_in(job.request, job.session);
+  return for_each_tensor(job.request, [&](TensorRef& tensor, const std::string& name) -> Status {
+    const auto* handle = std::get_if<CudaHandle>(&tensor.place);
+    if (!handle) return {};
+    return error(StatusCode::kFailedPrecondition,
+                 "{}: memory of {} cannot be read by this worker, whose device is {}", name,
+                 handle->device_uuid, device_.description());
+  });
 }
 
 void DeviceEngine::begin(LiveJob& live) {
@@ -137,7 +156,10 @@ void DeviceEngine::start_task(LiveJob& live, std::unique_ptr<Task> task) {
   const JobId id = live.job.id;
   live.task = std::move(task);
   mark_started(live);
+  // To look at a tensor on the device is to wait for who writes it; that it takes too long is seen.
+  counters_.step_begins();
   const Status status = torch_call("beginning a job", [&] { return live.task->start(); });
+  counters_.step_ends();
   if (!status.ok()) return end(id, status);
   if (auto result = live.task->take_result()) end(id, std::move(*result));
 }
@@ -286,6 +308,27 @@ void DeviceEngine::begin_request(LiveJob& live, RestoreModelRequest& request) {
       end(id, JobReply(std::move(restored).value()));
     });
   });
+}
+
+void DeviceEngine::begin_request(LiveJob& live, LeaseCudaRequest& request) {
+  if (!plane_) return end(live.job.id, no_plane());
+  Result<LeaseCudaReply> leased = plane_->lease(request, live.job.session);
+  if (!leased.ok()) return end(live.job.id, leased.status());
+  end(live.job.id, JobReply(std::move(leased).value()));
+}
+
+void DeviceEngine::begin_request(LiveJob& live, ProveCudaRequest& request) {
+  if (!plane_) return end(live.job.id, no_plane());
+  counters_.step_begins();
+  Result<ProveCudaReply> proved = plane_->prove(request, live.job.session);
+  counters_.step_ends();
+  if (!proved.ok()) return end(live.job.id, proved.status());
+  end(live.job.id, JobReply(std::move(proved).value()));
+}
+
+Status DeviceEngine::no_plane() const {
+  return error(StatusCode::kFailedPrecondition, "this worker's device, {}, has no memory to share",
+               device_.description());
 }
 
 }  // namespace luna::worker

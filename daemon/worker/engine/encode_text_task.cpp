@@ -5,6 +5,7 @@
 
 #include <fmt/ranges.h>
 
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -88,10 +89,9 @@ Result<JobReply> EncodeTextTask::encode() {
   EncodeTextReply reply;
   reply.warnings = warnings_;
   LUNA_ASSIGN_OR_RETURN(reply.cross_attn,
-                        tensor_ref_of(all.hidden.to(at::kFloat), services_.make_bytes));
+                        result_ref(all.hidden.to(at::kFloat), services_, ticket_));
   if (all.pooled.defined()) {
-    LUNA_ASSIGN_OR_RETURN(reply.pooled,
-                          tensor_ref_of(all.pooled.to(at::kFloat), services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(reply.pooled, result_ref(all.pooled.to(at::kFloat), services_, ticket_));
   }
   return JobReply(std::move(reply));
 }

@@ -10,6 +10,8 @@
 #include "common/types/report.h"
 #include "common/types/worker_settings.h"
 #include "daemon/worker/ops/bytes_maker.h"
+#include "daemon/worker/ops/device_plane.h"
+#include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/weights/host_copies.h"
 
 namespace luna::worker {
@@ -19,10 +21,12 @@ namespace luna::worker {
 class Engine {
  public:
   /// Opens the device and the tokenizer. Errors say what is missing. `make_bytes` makes the bytes
-  /// of results; `copies` (nullptr: none) keeps weights beyond this process.
+  /// of results; `copies` (nullptr: none) keeps weights beyond this process; `plane` (nullptr: all
+  /// tensors pass through the host) is that of the device.
   static Result<std::unique_ptr<Engine>> open(const WorkerSettings& settings,
                                               BytesMaker make_bytes = make_heap_bytes,
-                                              std::shared_ptr<HostCopies> copies = nullptr);
+                                              std::shared_ptr<HostCopies> copies = nullptr,
+                                              std::unique_ptr<DevicePlane> plane = nullptr);
   /// Ends with the piece of work that runs; jobs that are left are answered with UNAVAILABLE.
   virtual ~Engine() = default;
 
@@ -35,6 +39,10 @@ class Engine {
   virtual void cancel(JobId job) = 0;
   /// The files whose components are never evicted or unloaded; replaces the former ones.
   virtual void pin(const std::vector<std::string>& paths) = 0;
+  /// Ends leases of the device's outbox; jobs that use them keep them until their end.
+  virtual void release_leases(std::vector<std::string>) {}
+  /// The session's leases and what it alone had brought in.
+  virtual void end_session(std::string) {}
   /// Takes nothing new; `idle` is called when the last job has ended.
   virtual void drain(std::function<void()> idle) = 0;
   /// Calls `call` on the device thread, between two pieces of work; not after the engine's end.

@@ -29,14 +29,14 @@ Status check_served(const ConditioningEntry& entry, std::string_view what) {
 
 }  // namespace
 
-Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what) {
-  LUNA_ASSIGN_OR_RETURN(const at::Tensor host, host_tensor(tensor, what));
-  if (!at::isFloatingType(host.scalar_type()) && host.scalar_type() != at::kByte) {
+Result<at::Tensor> finite_floats_in_place(const TensorRef& tensor, std::string_view what) {
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor there, tensor_in_place(tensor, what));
+  if (!at::isFloatingType(there.scalar_type()) && there.scalar_type() != at::kByte) {
     return error(StatusCode::kInvalidArgument, "{}: expected floating-point values, found {}", what,
                  tensor.spec.to_string());
   }
   LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
-                        torch_call(what, [&] { return host.to(at::kFloat); }));
+                        torch_call(what, [&] { return there.to(at::kFloat); }));
   LUNA_ASSIGN_OR_RETURN(const bool finite,
                         torch_call(what, [&] { return ops::all_finite(floats); }));
   if (!finite) {
@@ -44,6 +44,11 @@ Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what)
                  what);
   }
   return floats;
+}
+
+Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what) {
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats, finite_floats_in_place(tensor, what));
+  return torch_call(what, [&] { return floats.cpu(); });
 }
 
 Result<at::Tensor> latent_row(const TensorRef& tensor, std::string_view what, int channels) {
@@ -86,8 +91,9 @@ Result<ActiveEntry> active_entry(const ConditioningEntry& entry, std::string_vie
                  "{}: expected a finite strength and a range within 0..1, found {} and {}..{}",
                  what, entry.strength, entry.start_percent, entry.end_percent);
   }
-  LUNA_ASSIGN_OR_RETURN(const at::Tensor floats,
-                        finite_floats(entry.cross_attn, std::string(what) + ".cross_attn"));
+  LUNA_ASSIGN_OR_RETURN(
+      const at::Tensor floats,
+      finite_floats_in_place(entry.cross_attn, std::string(what) + ".cross_attn"));
   ActiveEntry active;
   LUNA_ASSIGN_OR_RETURN(active.context, torch_call(what, [&] {
                           return floats.to(model.device(), model.compute_type());

@@ -23,6 +23,8 @@ inline constexpr std::int64_t kMaxMaskExtent = 8 * kMaxLatentExtent;
 /// A tensor of a request as f32 on the host. INVALID_ARGUMENT when it is not floating (u8 is taken
 /// too), or has NaN or infinite values.
 Result<at::Tensor> finite_floats(const TensorRef& tensor, std::string_view what);
+/// The same where the tensor is: on the device when it came as GPU memory.
+Result<at::Tensor> finite_floats_in_place(const TensorRef& tensor, std::string_view what);
 
 /// A row's latent [channels, h, w]; INVALID_ARGUMENT naming the shape that was expected and found.
 Result<at::Tensor> latent_row(const TensorRef& tensor, std::string_view what, int channels);

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "daemon/worker/engine/latent_preview.h"
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/ops/torch_call.h"
 
 namespace luna::worker {
@@ -173,10 +174,10 @@ void SampleTask::finish_trajectory() {
   if (plan_.sigmas.size() >= 2) {
     x = plan_.sampling->inverse_noise_scaling(plan_.sigmas.back(), trajectory_.result());
   }
-  x = latent_from_model(x.to(at::kFloat), model_->traits()).cpu();
+  x = latent_from_model(x.to(at::kFloat), model_->traits()).to(result_device(services_, ticket_));
   SampleReply reply{{}, plan_.sigmas, evaluations_, models_.applied, models_.warnings};
   for (std::int64_t row = 0; row < x.size(0); ++row) {
-    auto latent = tensor_ref_of(x[row], services_.make_bytes);
+    auto latent = result_ref(x[row], services_, ticket_);
     if (!latent.ok()) return finish(latent.status());
     reply.latents.push_back(std::move(latent).value());
   }

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include <ATen/ATen.h>
 
@@ -13,6 +15,7 @@
 #include "daemon/worker/engine/fair_share.h"
 #include "daemon/worker/engine/row_batcher.h"
 #include "daemon/worker/engine/urgency.h"
+#include "daemon/worker/ops/device_plane.h"
 #include "daemon/worker/ops/tensor_ref.h"
 #include "daemon/worker/residency/residency.h"
 
@@ -28,6 +31,7 @@ struct TaskServices {
   BytesMaker make_bytes;
   std::function<std::uint64_t()> free_bytes;  ///< of the device, for activations
   EntryShelf& entries;
+  DevicePlane* plane = nullptr;               ///< null: all tensors pass through the host
 };
 
 /// A job's place in the queue, and whom to tell how far it is.
@@ -37,6 +41,10 @@ struct TaskTicket {
   std::uint64_t order = 0;
   std::function<void(const SampleProgress&)> on_progress;
   BytesMaker make_bytes = {};  ///< of an evaluation's results; none: the engine's
+  std::string session = {};
+  bool cuda_results = false;
+  /// Of its results so far; the engine ends them when the job fails.
+  std::shared_ptr<std::vector<std::string>> leases = std::make_shared<std::vector<std::string>>();
 
   Urgency urgency(const FairShare& share) const {
     return {priority, share.served(workflow), order};

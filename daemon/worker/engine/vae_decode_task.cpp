@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "daemon/worker/engine/request_tensors.h"
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/engine/vae_task.h"
 #include "daemon/worker/ops/torch_call.h"
 
@@ -31,12 +32,14 @@ class VaeDecodeTask final : public VaeTask {
                    "pixels in all, found {}",
                    channels, kMaxLatentExtent, kMaxPixels, request_.latent.spec.to_string());
     }
-    LUNA_ASSIGN_OR_RETURN(latent_, finite_floats(request_.latent, "latent"));
+    LUNA_ASSIGN_OR_RETURN(latent_, finite_floats_in_place(request_.latent, "latent"));
     pictures_ = latent_.size(0);
     if (tile_.size > 0) LUNA_RETURN_IF_ERROR(plan_tiles(latent_.sizes(), tile_).status());
     return torch_call("making room for pixels", [&] {
       pixels_ = at::empty({pictures_, shape[2] * vae_->factor(), shape[3] * vae_->factor(), 3},
-                          request_.as_u8 ? at::kByte : at::kFloat);
+                          at::TensorOptions()
+                              .dtype(request_.as_u8 ? at::kByte : at::kFloat)
+                              .device(result_device(services_, ticket_)));
     });
   }
 
@@ -69,13 +72,13 @@ class VaeDecodeTask final : public VaeTask {
     return {};
   }
   Result<JobReply> make_reply() override {
-    LUNA_ASSIGN_OR_RETURN(TensorRef pixels, tensor_ref_of(pixels_, services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef pixels, result_ref(pixels_, services_, ticket_));
     return JobReply(VaeDecodeReply{std::move(pixels)});
   }
   const char* kind() const override { return "vae_decode"; }
 
   const VaeDecodeRequest request_;
-  at::Tensor latent_;  ///< on the host
+  at::Tensor latent_;  ///< on the host, or where it came
   at::Tensor pixels_;  ///< the reply, filled picture by picture
 };
 

@@ -1,6 +1,7 @@
 #include <utility>
 
 #include "daemon/worker/engine/request_tensors.h"
+#include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/engine/vae_task.h"
 #include "daemon/worker/ops/torch_call.h"
 
@@ -32,7 +33,8 @@ class VaeEncodeTask final : public VaeTask {
                    "found {}",
                    factor, kMaxExtent, kMaxPixels, request_.pixels.spec.to_string());
     }
-    LUNA_ASSIGN_OR_RETURN(const at::Tensor values, finite_floats(request_.pixels, "pixels"));
+    LUNA_ASSIGN_OR_RETURN(const at::Tensor values,
+                          finite_floats_in_place(request_.pixels, "pixels"));
     pictures_ = shape[0];
     // As ComfyUI: what is over a multiple of the factor is cut off, half of it at each side.
     const std::int64_t height = shape[1] / factor * factor, width = shape[2] / factor * factor;
@@ -72,17 +74,17 @@ class VaeEncodeTask final : public VaeTask {
       return error(StatusCode::kInvalidArgument,
                    "picture {}: the encoded latent has NaN or infinite values", index);
     }
-    latents_.push_back(result.to(at::kFloat).cpu());
+    latents_.push_back(result.to(at::kFloat).to(result_device(services_, ticket_)));
     return {};
   }
   Result<JobReply> make_reply() override {
-    LUNA_ASSIGN_OR_RETURN(TensorRef latent, tensor_ref_of(at::cat(latents_), services_.make_bytes));
+    LUNA_ASSIGN_OR_RETURN(TensorRef latent, result_ref(at::cat(latents_), services_, ticket_));
     return JobReply(VaeEncodeReply{std::move(latent)});
   }
   const char* kind() const override { return "vae_encode"; }
 
   const VaeEncodeRequest request_;
-  at::Tensor pixels_;  ///< [B, H, W, 3] f32 on the host, cropped
+  at::Tensor pixels_;  ///< [B, H, W, 3] f32 on the host or where they came, cropped
   std::vector<at::Tensor> latents_;
 };
 

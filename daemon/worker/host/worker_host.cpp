@@ -30,6 +30,12 @@ WorkerHost::WorkerHost(boost::asio::io_context& io, int fd, OpenEngine open_engi
   handlers.on_open_steps = [this](StepsOpening opening, UniqueFd socket) {
     open_steps(std::move(opening), std::move(socket));
   };
+  handlers.on_release_leases = [this](std::vector<std::string> lease_ids) {
+    if (engine_) engine_->release_leases(std::move(lease_ids));
+  };
+  handlers.on_end_session = [this](std::string session) {
+    if (engine_) engine_->end_session(std::move(session));
+  };
   handlers.on_closed = [this](Status reason) {
     // Nobody is left to answer to: not even a forward that runs is worth finishing.
     if (!draining_) log::logger("host").warn("the front is gone: {}", reason.to_string());
@@ -66,6 +72,8 @@ void WorkerHost::engine_opened(Result<std::unique_ptr<Engine>> engine) {
   }
   log::logger("host").info(
       "{}", engine_ ? "ready on " + engine_->device_description() : opened_.to_string());
+  // The front routes by what the report says of the device, from the first job on.
+  if (engine_) link_->send_heartbeat(engine_->report());
   link_->send_ready(opened_, engine_ ? engine_->device_description() : settings_.device);
   for (Job& job : std::exchange(early_jobs_, {})) run(std::move(job));
   if (draining_) drain();

@@ -29,9 +29,44 @@ Result<BytesPtr> make_heap_bytes(std::size_t size,
   });
 }
 
+namespace {
+
+/// A view of GPU memory that keeps the mapping alive.
+Result<at::Tensor> tensor_over(const CudaHandle& handle, const TensorSpec& spec,
+                               std::string_view what) {
+  return torch_call(what, [&] {
+    const int index = handle.mapping->device();
+    const at::Device device = index < 0
+                                  ? at::Device(at::kCPU)
+                                  : at::Device(at::kCUDA, static_cast<c10::DeviceIndex>(index));
+    const auto options = at::TensorOptions().dtype(scalar_type_of(spec.dtype)).device(device);
+    if (spec.numel() == 0) return at::empty(spec.shape, options);
+    return at::for_blob(handle.mapping->data(), spec.shape)
+        .deleter([owner = handle.mapping](void*) {})
+        .options(options)
+        .target_device(device)
+        .make_tensor();
+  });
+}
+
+}  // namespace
+
+Result<at::Tensor> tensor_in_place(const TensorRef& tensor, std::string_view what,
+                                   std::size_t max_bytes) {
+  if (const auto* handle = std::get_if<CudaHandle>(&tensor.place); handle && handle->mapping) {
+    LUNA_RETURN_IF_ERROR(tensor.validate(what, max_bytes));
+    return tensor_over(*handle, tensor.spec, what);
+  }
+  return host_tensor(tensor, what, max_bytes);
+}
+
 Result<at::Tensor> host_tensor(const TensorRef& tensor, std::string_view what,
                                std::size_t max_bytes) {
   LUNA_RETURN_IF_ERROR(tensor.validate(what, max_bytes));
+  if (const auto* handle = std::get_if<CudaHandle>(&tensor.place); handle && handle->mapping) {
+    LUNA_ASSIGN_OR_RETURN(const at::Tensor there, tensor_over(*handle, tensor.spec, what));
+    return torch_call(what, [&] { return there.cpu(); });
+  }
   const auto options = at::TensorOptions().dtype(scalar_type_of(tensor.spec.dtype));
   if (std::holds_alternative<std::monostate>(tensor.place)) {
     return torch_call(what, [&] { return at::zeros(tensor.spec.shape, options); });

@@ -1,5 +1,7 @@
 #include "tests/contract/ipc/echo_worker.h"
 
+#include <algorithm>
+#include <iterator>
 #include <set>
 
 #include <boost/asio/io_context.hpp>
@@ -51,6 +53,10 @@ struct Echo {
     reply.restored.emplace_back().paths = {request.path};
     return reply;
   }
+  JobReply operator()(const LeaseCudaRequest&) { return LeaseCudaReply{any_tensor()}; }
+  JobReply operator()(const ProveCudaRequest& request) {
+    return ProveCudaReply{"nonce", request.memory, "expected"};
+  }
 };
 
 class EchoWorker {
@@ -64,7 +70,11 @@ class EchoWorker {
          [this](const Job& job) { on_run(job); }, [this](JobId job) { on_cancel(job); },
          [this] { on_drain(); },
          [this](std::vector<std::string> paths) { pins_ = std::move(paths); },
-         [this](const Status& status) { closed_ = status; }},
+         [this](const Status& status) { closed_ = status; },
+         [this](std::vector<std::string> ids) {
+           std::ranges::copy(ids, std::back_inserter(ended_));
+         },
+         [this](std::string session) { ended_.push_back("session " + session); }},
         options);
   }
   const Status& closed() const { return closed_; }
@@ -83,6 +93,8 @@ class EchoWorker {
       if (order->text == "seek") return seek(job.id);
       if (order->text == "pins")
         return link_->send_done(job.id, JobReply(TokenizeReply{{}, pins_}));
+      if (order->text == "ended")
+        return link_->send_done(job.id, JobReply(TokenizeReply{{}, ended_}));
       if (order->text == "fail to read")
         link_->tell_read_failed({{"/models/unreadable"}, Slot::kVae});
       if (order->text == "offer")
@@ -124,6 +136,7 @@ class EchoWorker {
   std::shared_ptr<FrontLink> link_;
   std::set<JobId> hanging_;
   std::vector<std::string> pins_;
+  std::vector<std::string> ended_;  ///< leases and sessions, as they came
   WorkerReport report_;
   Status closed_;
 };

@@ -4,8 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include "common/local/descriptors.h"
 #include "common/local/memory.h"
 #include "tests/contract/ipc/front_side.h"
 #include "tests/contract/ipc/peer.h"
@@ -41,7 +44,7 @@ bool same_content(const TensorRef& a, const TensorRef& b) {
 }
 
 ino_t inode_of(int fd) {
-  struct stat info {};
+  struct stat info{};
   EXPECT_EQ(::fstat(fd, &info), 0);
   return info.st_ino;
 }
@@ -183,6 +186,37 @@ TEST_P(LinkContract, PinsArriveBeforeTheJobsThatFollowThemEachListInPlaceOfTheLa
               ElementsAre("/models/a", "/models/b"));
   front.link().pin({});
   EXPECT_THAT(front.run(TokenizeRequest{"pins"})->reply<TokenizeReply>().warnings, IsEmpty());
+}
+
+TEST_P(LinkContract, LeasesAndSessionsThatEndReachTheWorkerBeforeTheJobsThatFollow) {
+  FrontSide front = connect();
+  front.ready.get();
+  front.link().release_leases({"4", "7"});
+  front.link().end_session("s-1");
+  EXPECT_THAT(front.run(TokenizeRequest{"ended"})->reply<TokenizeReply>().warnings,
+              ElementsAre("4", "7", "session s-1"));
+}
+
+TEST_P(LinkContract, ADescriptorThatIsNoMemoryIsTheSameOpenFileAtBothEnds) {
+  FrontSide front = connect();
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd write_end(ends[1]);
+  CudaHandle handle{"GPU-a", "", 1 << 21, 64};
+  handle.region_id = "r-1";
+  handle.descriptor = descriptor_alone(UniqueFd(ends[0]));
+  VaeDecodeRequest request;
+  request.latent = {{DType::kF32, {4}}, handle};
+  const auto done = front.run(request);
+  const auto& back = std::get<CudaHandle>(done->reply<VaeDecodeReply>().pixels.place);
+  EXPECT_EQ(back.region_id, "r-1");
+  EXPECT_EQ(back.offset, 64u);
+  ASSERT_NE(back.descriptor, nullptr);
+  EXPECT_NE(back.descriptor->fd(), handle.descriptor->fd());
+  ASSERT_EQ(::write(write_end.get(), "x", 1), 1);
+  char read = 0;
+  EXPECT_EQ(::read(back.descriptor->fd(), &read, 1), 1);
+  EXPECT_EQ(read, 'x');
 }
 
 TEST_P(LinkContract, WeightsThatAWorkerOffersArriveWhole) {

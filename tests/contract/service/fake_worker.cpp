@@ -49,6 +49,12 @@ Result<JobReply> in_shared_memory(Result<JobReply> result) {
   return result;
 }
 
+/// Memory of an outbox as a worker names it.
+TensorRef outbox_piece(const std::string& device_uuid, std::uint64_t bytes) {
+  return {{DType::kU8, {static_cast<std::int64_t>(bytes)}},
+          CudaHandle{device_uuid, std::string(64, 'o'), 1 << 20, 512, std::string(64, 'e'), "41"}};
+}
+
 }  // namespace
 
 FakeWorker::FakeWorker(std::uint64_t id) : id_{id}, thread_([this] { serve(); }) {}
@@ -84,6 +90,16 @@ void FakeWorker::cancel(JobId job) {
     if (auto node = held_.extract(job)) work = std::move(node.mapped());
   }
   if (work) work->events.on_done(Status(StatusCode::kCancelled, "cancelled by the worker"));
+}
+
+void FakeWorker::release_leases(const std::vector<std::string>& lease_ids) {
+  std::lock_guard lock(mutex_);
+  released_.insert(released_.end(), lease_ids.begin(), lease_ids.end());
+}
+
+std::vector<std::string> FakeWorker::released() {
+  std::lock_guard lock(mutex_);
+  return released_;
 }
 
 void FakeWorker::hold_samples() {
@@ -209,6 +225,14 @@ Result<JobReply> FakeWorker::answer(const Work& work) {
     reply.model.paths = {load->model.path};
     reply.model.device = "cpu";
     return JobReply(reply);
+  }
+  if (const auto* lease = std::get_if<LeaseCudaRequest>(&request)) {
+    return JobReply(LeaseCudaReply{outbox_piece(lease->device_uuid, lease->bytes)});
+  }
+  if (const auto* proof = std::get_if<ProveCudaRequest>(&request)) {
+    const auto& theirs = std::get<CudaHandle>(proof->memory.place);
+    return JobReply(
+        ProveCudaReply{"read by worker", outbox_piece(theirs.device_uuid, 16), "written by it"});
   }
   LoadedModel model;
   model.info.slot = Slot::kUNet;

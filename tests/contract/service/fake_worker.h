@@ -24,6 +24,8 @@ class FakeWorker final : public WorkerPort {
   void cancel(JobId job) override;
   void pin(const std::vector<std::string>&) override {}
   void open_steps(StepsOpening, UniqueFd) override {}
+  void release_leases(const std::vector<std::string>& lease_ids) override;
+  void end_session(const std::string&) override {}
 
   /// Ends the thread. To be called before the last reference goes, which the thread itself may
   /// hold.
@@ -35,6 +37,8 @@ class FakeWorker final : public WorkerPort {
   int cancelled();
   /// VAE decoding answers with one row of pixels of this size.
   void set_result_bytes(std::size_t bytes);
+  /// Its own names of leases that it was told to end.
+  std::vector<std::string> released();
   /// The last job of its kind that came.
   std::optional<Job> last(std::string_view kind);
 
@@ -52,6 +56,7 @@ class FakeWorker final : public WorkerPort {
   std::deque<Work> queue_;
   std::map<JobId, Work> held_;
   std::map<std::string, Job> last_;
+  std::vector<std::string> released_;
   std::size_t result_bytes_ = 0;
   int cancelled_ = 0;
   bool hold_ = false;

@@ -6,20 +6,11 @@
 #include <cuda_runtime_api.h>
 
 #include "daemon/worker/cuda/cuda_backend.h"
+#include "daemon/worker/cuda/module/cuda_status.h"
+#include "daemon/worker/cuda/module/torch_cuda_sharing.h"
 
 namespace luna::worker {
 namespace {
-
-Status cuda_status(cudaError_t code, std::string_view what) {
-  if (code == cudaSuccess) return {};
-  cudaGetLastError();
-  const StatusCode status = code == cudaErrorMemoryAllocation ? StatusCode::kResourceExhausted
-                            : code == cudaErrorInsufficientDriver || code == cudaErrorNoDevice
-                                ? StatusCode::kFailedPrecondition
-                                : StatusCode::kInternal;
-  return error(status, "{}: CUDA error {} ({}): {}", what, static_cast<int>(code),
-               cudaGetErrorName(code), cudaGetErrorString(code));
-}
 
 template <class F>
 Status without_exceptions(std::string_view what, F&& call) {
@@ -100,6 +91,8 @@ class TorchCudaBackend final : public CudaBackend {
       return Status();
     });
   }
+
+  Result<CudaSharing*> sharing(int device) override { return torch_cuda_sharing(device); }
 
  private:
   static Result<cudaDeviceProp> properties_of(int device) {

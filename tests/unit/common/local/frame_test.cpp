@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "common/local/descriptors.h"
 #include "common/local/frame_channel.h"
@@ -116,6 +117,41 @@ TEST(Frame, SlicesOfOneRegionTravelAsOneDescriptor) {
   EXPECT_EQ(attachments.at(1)->fd_offset(), 50u);
   EXPECT_EQ(attachments.at(0)->fd(), attachments.at(1)->fd());
   EXPECT_EQ(text_of(attachments.at(2)), "i");
+}
+
+TEST(Frame, ADescriptorOfWhichNoByteIsNamedIsHandedOnAsItIs) {
+  int ends[2];
+  ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
+  const UniqueFd write_end(ends[1]);
+  const BytesPtr alone = descriptor_alone(UniqueFd(ends[0]));
+  const WireFrame wire = *WireFrame::lay_out({kVersion, 5, "b", {bytes_from("before"), alone}});
+  ASSERT_EQ(wire.descriptors().size(), 1u);
+  std::vector<UniqueFd> arrived;
+  arrived.push_back(*duplicate(wire.descriptors()[0]));
+  const int fd = arrived.back().get();
+  FrameDecoder decoder(kVersion);
+  ASSERT_TRUE(decoder.feed(raw(bytes_of(wire)), std::move(arrived)).ok());
+  Frame frame = *decoder.next();
+  const auto attachments = take_attachments(frame);
+  ASSERT_TRUE(attachments.ok()) << attachments.status().to_string();
+  EXPECT_EQ(text_of(attachments->at(0)), "before");
+  EXPECT_EQ(attachments->at(1)->fd(), fd);
+  EXPECT_TRUE(attachments->at(1)->view().empty());
+}
+
+TEST(Frame, AnEmptySliceOfMemoryStaysEmptyBesideOneWithBytes) {
+  MemoryRegion region = *MemoryRegion::create("slices", 64);
+  const BytesPtr whole = *std::move(region).finish();
+  const WireFrame wire =
+      *WireFrame::lay_out({kVersion, 5, "b", {*slice_of(whole, 8, 0), *slice_of(whole, 0, 64)}});
+  std::vector<UniqueFd> arrived;
+  for (const int fd : wire.descriptors()) arrived.push_back(*duplicate(fd));
+  FrameDecoder decoder(kVersion);
+  ASSERT_TRUE(decoder.feed(raw(bytes_of(wire)), std::move(arrived)).ok());
+  Frame frame = *decoder.next();
+  const auto attachments = *take_attachments(frame);
+  EXPECT_TRUE(attachments.at(0)->view().empty());
+  EXPECT_EQ(attachments.at(1)->view().size(), 64u);
 }
 
 TEST(Frame, WhatPassesALimitIsNotLaidOut) {

@@ -55,6 +55,8 @@ TEST(Names, OfJobsFollowTheRequest) {
   EXPECT_EQ(job_kind(SampleRequest{}), "sample");
   EXPECT_EQ(job_kind(UnloadModelRequest{}), "unload_model");
   EXPECT_EQ(job_kind(RestoreModelRequest{}), "restore_model");
+  EXPECT_EQ(job_kind(LeaseCudaRequest{}), "lease_cuda");
+  EXPECT_EQ(job_kind(ProveCudaRequest{}), "prove_cuda");
 }
 
 }  // namespace

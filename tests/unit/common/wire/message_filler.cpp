@@ -41,6 +41,7 @@ bool MessageFiller::fill_special(Message& message) {
         cuda.set_allocation_size(next());
         cuda.set_offset(next());
         cuda.set_event_handle("event");
+        cuda.set_lease_id("lease " + std::to_string(next()));
         break;
       }
       default:

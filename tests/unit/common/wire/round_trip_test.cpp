@@ -26,7 +26,9 @@ const std::set<std::string>& read_by_services() {
       "ReleaseWorkflowResponse", "ListWorkflowsRequest",    "ListWorkflowsResponse",
       "GetStatusRequest",        "UploadTensorRequest",     "UploadTensorResponse",
       "DownloadTensorRequest",   "DownloadTensorResponse",  "FreeTensorRequest",
-      "FreeTensorResponse",      "SampleResponse"};
+      "FreeTensorResponse",      "SampleResponse",          "AllocateTensorRequest",
+      "AllocateTensorResponse",  "ProveCudaRequest",        "ProveCudaResponse",
+      "ConfirmCudaRequest",      "ConfirmCudaResponse"};
   return names;
 }
 

@@ -66,6 +66,14 @@ TEST(CallMetadata, PrioritiesHaveNames) {
   EXPECT_EQ(priority_of("Bulk").status().code(), StatusCode::kInvalidArgument);
 }
 
+TEST(CallMetadata, ResultsStayOnTheGpuOnlyWhereTheCallSaysSo) {
+  EXPECT_FALSE(*cuda_results_of(""));
+  EXPECT_FALSE(*cuda_results_of("host"));
+  EXPECT_TRUE(*cuda_results_of("cuda"));
+  EXPECT_EQ(cuda_results_of("gpu").status().message(),
+            "metadata luna-results: expected host or cuda, found 'gpu'");
+}
+
 TEST(GrpcStatus, KeepsCodeAndSentenceAndFitsATrailer) {
   const grpc::Status status = to_grpc(Status(StatusCode::kDataLoss, "tensor t1 is gone"));
   EXPECT_EQ(status.error_code(), grpc::StatusCode::DATA_LOSS);

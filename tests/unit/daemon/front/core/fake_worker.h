@@ -40,6 +40,10 @@ class FakeWorker : public WorkerPort {
     if (on_open_steps) on_open_steps(opening);
     steps.emplace_back(std::move(opening), std::move(socket));
   }
+  void release_leases(const std::vector<std::string>& lease_ids) override {
+    released.insert(released.end(), lease_ids.begin(), lease_ids.end());
+  }
+  void end_session(const std::string& session) override { ended_sessions.push_back(session); }
 
   void finish(JobId id, Result<JobReply> result) {
     const auto found =
@@ -71,6 +75,8 @@ class FakeWorker : public WorkerPort {
   std::vector<std::string> pins;  ///< as it was told last
   std::vector<std::pair<StepsOpening, UniqueFd>> steps;
   std::function<void(const StepsOpening&)> on_open_steps;
+  std::vector<std::string> released;
+  std::vector<std::string> ended_sessions;
 
  private:
   WorkerId id_;

@@ -148,11 +148,33 @@ TEST(RequestValidation, ATensorInARegionHasASoundSpecThatFitsIntoOne) {
   EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kInvalidArgument);
 }
 
-TEST(RequestValidation, PlanesThatAreNotServedSaySo) {
+TEST(RequestValidation, ACudaHandleThatCannotBeRightIsRefusedByName) {
   VaeDecodeRequest decode;
   decode.latent = tensor({1, 4, 8, 8});
-  decode.latent.place = CudaHandle{};
-  EXPECT_EQ(validate_places(decode, {}).code(), StatusCode::kUnimplemented);
+  const auto with = [&](CudaHandle handle) {
+    decode.latent.place = std::move(handle);
+    return validate_places(decode, {});
+  };
+  const std::string handle(64, 'h');
+  EXPECT_TRUE(with({"GPU-a", handle, 4096, 1024}).ok());
+  EXPECT_TRUE(with({"GPU-a", handle, 0, 1024}).ok());
+  EXPECT_THAT(
+      with({"GPU-a", handle, 2000, 1024}).message(),
+      HasSubstr("latent: 1024 bytes from offset 1024 do not lie within an allocation of 2000"));
+  EXPECT_EQ(with({"GPU-a", handle, 4096, 1026}).code(), StatusCode::kInvalidArgument);
+}
+
+TEST(RequestValidation, ALeaseHasASizeAndAProofSixteenBytesOnAGpu) {
+  EXPECT_TRUE(validate_request(LeaseCudaRequest{"GPU-a", 4096}, {}).ok());
+  EXPECT_THAT(validate_request(LeaseCudaRequest{"GPU-a", 0}, {}).message(),
+              HasSubstr("bytes: 1 to 4294967296 were expected, found 0"));
+  EXPECT_THAT(validate_request(LeaseCudaRequest{"", 1}, {}).message(), HasSubstr("device_uuid"));
+  const CudaHandle there{"GPU-a", std::string(64, 'h')};
+  EXPECT_TRUE(validate_request(ProveCudaRequest{{{DType::kU8, {16}}, there}}, {}).ok());
+  EXPECT_EQ(validate_request(ProveCudaRequest{{{DType::kU8, {17}}, there}}, {}).code(),
+            StatusCode::kInvalidArgument);
+  EXPECT_THAT(validate_request(ProveCudaRequest{{{DType::kU8, {16}}, {}}}, {}).message(),
+              HasSubstr("elsewhere"));
 }
 
 TEST(RequestValidation, DenoiseChecksItsRows) {

@@ -128,6 +128,10 @@ TEST_F(Placing, PoolsAndThreadsAreAsWritten) {
                    {.name = "b", .devices = {"cpu"}, .memory_budget_mib = 3}};
   EXPECT_THAT(place({2, 8}), testing::ElementsAre("a cuda:1 5", "b cpu 8"));
   EXPECT_EQ(place_workers(config_, {2, 8}, {})[1].settings.memory_budget_bytes, 3u << 20);
+  config_.pools[0].cuda_outbox_mib = 7;
+  config_.pools[0].cuda_imports = 5;
+  EXPECT_EQ(place_workers(config_, {2, 8}, {})[0].settings.cuda_outbox_bytes, 7u << 20);
+  EXPECT_EQ(place_workers(config_, {2, 8}, {})[0].settings.cuda_imports, 5u);
 }
 
 TEST_F(Placing, AWorkerIsToldMoreJobsThanTheCoreGivesIt) {

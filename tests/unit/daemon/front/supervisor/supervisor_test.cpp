@@ -37,6 +37,8 @@ class Port : public WorkerPort {
   void cancel(JobId job) override { link_->cancel(job); }
   void pin(const std::vector<std::string>& paths) override { link_->pin(paths); }
   void open_steps(StepsOpening, UniqueFd) override {}
+  void release_leases(const std::vector<std::string>& ids) override { link_->release_leases(ids); }
+  void end_session(const std::string& session) override { link_->end_session(session); }
 
  private:
   WorkerId id_;

@@ -6,6 +6,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "common/local/descriptors.h"
 #include "common/local/memory.h"
 #include "daemon/ipc/protocol/codec.h"
 
@@ -39,6 +40,12 @@ class UnsealedBytes final : public Bytes {
 
 TEST(PrepareAttachments, WhatHasASealedDescriptorIsNotCopied) {
   const std::vector<BytesPtr> attachments = {sealed(10), sealed(1 << 20)};
+  EXPECT_EQ(prepare_attachments(attachments), attachments);
+}
+
+TEST(PrepareAttachments, ADescriptorThatIsNoMemoryIsLeftAlone) {
+  const std::vector<BytesPtr> attachments = {
+      descriptor_alone(UniqueFd(::memfd_create("unsealed", MFD_CLOEXEC))), sealed(10)};
   EXPECT_EQ(prepare_attachments(attachments), attachments);
 }
 

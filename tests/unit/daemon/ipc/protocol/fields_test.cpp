@@ -20,8 +20,9 @@ using Structs = ::testing::Types<
     EncodeTextRequest, EncodeTextReply, TileOptions, VaeEncodeRequest, VaeEncodeReply,
     VaeDecodeRequest, VaeDecodeReply, InspectModelRequest, InspectModelReply, LoadModelRequest,
     LoadModelReply, UnloadModelRequest, UnloadModelReply, RestoreModelRequest, RestoreModelReply,
-    ForwardCounters, WorkerReport, WorkerSettings, FileIdentity, ComponentSource, HostTensor,
-    HostWeights, StepsOpening>;
+    LeaseCudaRequest, LeaseCudaReply, ProveCudaRequest, ProveCudaReply, ForwardCounters,
+    WorkerReport, WorkerSettings, FileIdentity, ComponentSource, HostTensor, HostWeights,
+    StepsOpening>;
 TYPED_TEST_SUITE(EveryStruct, Structs);
 
 template <class T>

@@ -35,6 +35,7 @@ class Filler {
   void fill(Priority& value) { value = Priority::kBulk; }
   void fill(Deadline& value) { value = Deadline::after(std::chrono::hours(1)); }
   void fill(BytesPtr& value) { value = bytes_from(fmt::format("tensor {}", ++next_)); }
+  void fill(std::shared_ptr<const CudaMapping>&) {}
   void fill(Status& value) { value = Status(StatusCode::kNotFound, fmt::format("no {}", ++next_)); }
   void fill(std::monostate&) {}
   template <class Tag>

@@ -1,5 +1,6 @@
 #include "daemon/worker/host/worker_host.h"
 
+#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <future>
@@ -27,6 +28,7 @@ struct EngineScript {
   std::map<JobId, JobEvents> running;
   std::vector<JobId> cancelled;
   std::vector<std::string> pins;
+  std::vector<std::string> ended;
   std::function<void()> idle;
   bool device_failed = false;
   std::function<void()> socket_ready;  ///< of a descriptor that is watched
@@ -50,12 +52,19 @@ class ScriptedEngine final : public Engine {
   void pin(const std::vector<std::string>& paths) override {
     note([&] { script_.pins = paths; });
   }
+  void release_leases(std::vector<std::string> ids) override {
+    note([&] { script_.ended = ids; });
+  }
+  void end_session(std::string session) override {
+    note([&] { script_.ended.push_back(session); });
+  }
   void drain(std::function<void()> idle) override {
     note([&] { script_.idle = std::move(idle); });
   }
   WorkerReport report() const override {
     WorkerReport report;
     report.device = "scripted";
+    report.device_uuid = "GPU-scripted";
     report.jobs_done = 7;
     return report;
   }
@@ -326,6 +335,24 @@ TEST_F(WorkerHostTest, PinsReachTheEngineAlsoThoseThatCameBeforeItWasOpen) {
       script_.wait_for([&] { return script_.pins == std::vector<std::string>{"/models/early"}; }));
   front_->pin({});
   EXPECT_TRUE(script_.wait_for([&] { return script_.pins.empty(); }));
+}
+
+TEST_F(WorkerHostTest, LeasesAndSessionsThatEndReachTheEngine) {
+  connect_scripted();
+  ready_.get_future().get();
+  front_->release_leases({"4", "7"});
+  front_->end_session("s-1");
+  EXPECT_TRUE(script_.wait_for([&] { return script_.ended.size() == 3; }));
+  EXPECT_THAT(script_.ended, testing::ElementsAre("4", "7", "s-1"));
+}
+
+TEST_F(WorkerHostTest, TheFrontKnowsTheDeviceBeforeTheWorkerIsReady) {
+  connect_scripted();
+  ready_.get_future().get();
+  std::lock_guard lock(script_.mutex);
+  EXPECT_TRUE(std::ranges::any_of(heartbeats_, [](const WorkerReport& report) {
+    return report.device_uuid == "GPU-scripted";
+  }));
 }
 
 TEST_F(WorkerHostTest, AReadingThatFailedIsToldToTheFront) {
