@@ -14,6 +14,7 @@ nlohmann::json to_json(const WorkflowInfo& workflow);
 nlohmann::json to_json(const PoolInfo& pool);
 nlohmann::json to_json(const WorkerInfo& worker);
 nlohmann::json to_json(const QueueInfo& queue);
+nlohmann::json to_json(const SessionInfo& session);
 nlohmann::json to_json(const StatusInfo& status);
 nlohmann::json to_json(const StatusRates& rates);
 

@@ -194,11 +194,11 @@ TEST_F(SeveralFiles, EveryLayoutTellsNamesTypesAndShapesOfItsTensors) {
   const auto of = [](const std::string& file) {
     const auto listed = client_->list_model_tensors(file);
     EXPECT_TRUE(listed.ok()) << file << ": " << listed.status().to_string();
-    return listed.ok() ? *listed : std::vector<NamedTensor>();
+    return listed.ok() ? *listed : std::vector<luna::NamedTensor>();
   };
   const std::string name = "model.diffusion_model.input_blocks.0.0.weight";
-  const auto in = [](const std::vector<NamedTensor>& tensors, const std::string& wanted) {
-    for (const NamedTensor& tensor : tensors)
+  const auto in = [](const std::vector<luna::NamedTensor>& tensors, const std::string& wanted) {
+    for (const luna::NamedTensor& tensor : tensors)
       if (tensor.name == wanted) return tensor.spec;
     return TensorSpec();
   };

@@ -67,12 +67,11 @@ grpc::ServerUnaryReactor* ModelsService::List(grpc::CallbackServerContext* conte
 grpc::ServerUnaryReactor* ModelsService::Inspect(grpc::CallbackServerContext* context,
                                                  const v1::InspectModelRequest* request,
                                                  v1::InspectModelResponse* response) {
-  return run_about_files<InspectModelReply>(api_, context, response,
-                                            [&]() -> Result<InspectModelRequest> {
-                                              LUNA_RETURN_IF_ERROR(check_file(request->file()));
-                                              return InspectModelRequest{request->file(),
-                                                                         request->tensors()};
-                                            });
+  return run_about_files<InspectModelReply>(
+      api_, context, response, [&]() -> Result<InspectModelRequest> {
+        LUNA_RETURN_IF_ERROR(check_file(request->file()));
+        return InspectModelRequest{request->file(), request->tensors()};
+      });
 }
 
 grpc::ServerUnaryReactor* ModelsService::Load(grpc::CallbackServerContext* context,

@@ -4,6 +4,7 @@
 
 #include "common/wire/status_mapping.h"
 #include "daemon/front/api/grpc_status.h"
+#include "daemon/front/core/plane_desk.h"
 
 namespace luna::front {
 
