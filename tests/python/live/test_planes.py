@@ -58,10 +58,11 @@ def test_an_array_of_the_arena_is_passed_where_it_lies(shared):
     vae = shared.get_model_proxies(models=CHECKPOINT).vae
     lent = shared.empty(PIXELS.shape, "f32")
     lent[:] = PIXELS
-    session = shared.status().open_sessions
-    assert np.array_equal(vae.encode(lent), vae.encode(PIXELS))
-    assert np.array_equal(vae.encode(lent[:, 64:128]), vae.encode(PIXELS[:, 64:128]))
-    assert shared.status().open_sessions[-1].regions <= session[-1].regions + 1
+    before = shared.status().open_sessions[-1].regions
+    whole, part = vae.encode(lent), vae.encode(lent[:, 64:128])
+    assert shared.status().open_sessions[-1].regions == before
+    assert np.array_equal(whole, vae.encode(PIXELS))
+    assert np.array_equal(part, vae.encode(PIXELS[:, 64:128]))
 
 
 def test_results_are_read_only_and_outlive_the_client(daemon):
@@ -136,3 +137,15 @@ def test_shared_memory_survives_a_restart_of_the_daemon(own_daemon):
         own_daemon.start()
         for one, other in zip(round_trip(luna, lent), before, strict=True):
             assert np.array_equal(one, other)
+
+
+def test_previews_that_nobody_looks_at_are_not_made(shared):
+    model, clip, _ = shared.get_model_proxies(models=CHECKPOINT)
+    prompt = clip.encode("a cup")
+    before = shared.status().open_sessions[-1].regions
+    model.sample((4, 32, 32), prompt, prompt, steps=2, preview_every=1)
+    assert shared.status().open_sessions[-1].regions == before
+    seen = []
+    model.sample((4, 32, 32), prompt, prompt, steps=2, preview_every=1, on_progress=seen.append)
+    assert any(step.preview is not None for step in seen)
+    assert shared.status().open_sessions[-1].regions == before

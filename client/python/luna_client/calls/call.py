@@ -218,14 +218,19 @@ class Call:
         request.keep = self._keep or (self._expected > INLINE_BYTES and not session.planes.shared)
 
     async def take(self, refs: Iterable[tensor_pb2.TensorRef]) -> list[Taken]:
-        """Results as the caller wants them."""
+        """Results as the caller wants them. When one cannot be had, the others are let go."""
         assert self.session is not None
-        taken = []
+        taken: list[Taken] = []
         fetched: list[str] = []
+        waiting = list(refs)
         try:
-            for ref in refs:
-                taken.append(await self._take(self.session, ref, fetched))
+            while waiting:
+                taken.append(await self._take(self.session, waiting.pop(0), fetched))
         finally:
+            for ref in waiting:
+                if ref.HasField("region"):
+                    with suppress(LunaError):
+                        await self.session.planes.release(ref.region)
             if fetched:
                 with suppress(LunaError):  # the end of the session frees them too
                     await self._transfer(self.session).free(fetched)

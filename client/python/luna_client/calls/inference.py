@@ -225,7 +225,7 @@ class Inference(Caller):
             outgoing,
             keep=keep,
             application=lora_application,
-            preview_every=preview_every,
+            preview_every=preview_every if on_progress is not None else 0,
             preview_edge=preview_edge,
         )
         call.expect_bytes(4 * sum(requests.element_count(row.latent) for row in rows))

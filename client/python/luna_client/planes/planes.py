@@ -182,7 +182,7 @@ class Planes:
 
     async def seal(self, host: HostBytes) -> tensor_pb2.SharedRegion | None:
         """A region with a copy that never changes, for a resident tensor; None: it has to
-        travel. unseal() ends it."""
+        travel. release() ends it."""
         local = self._local
         if local is None or not self.shared or host.data.nbytes <= REGION_BYTES:
             return None
@@ -191,7 +191,8 @@ class Planes:
         except (ResourceExhausted, Unavailable):
             return None
 
-    async def unseal(self, region: tensor_pb2.SharedRegion) -> None:
+    async def release(self, region: tensor_pb2.SharedRegion) -> None:
+        """The daemon forgets it."""
         if self._local is not None and self.shared:
             await self._runtime.run(self._local.release, [region.region_id])
 

@@ -96,7 +96,7 @@ class Transfer:
             ).result()
         finally:
             if region is not None:
-                await self._session.planes.unseal(region)
+                await self._session.planes.release(region)
         plane = "chunks" if region is None else "shm"
         self._session.planes.statistics.sent(plane, tensor.data.nbytes)
         return str(response.tensor.resident_id), plane
