@@ -24,7 +24,7 @@ def _workflow_line(workflow: Any) -> str:
 
 def as_text(status: Any, address: str) -> str:
     """A page for people."""
-    models = {model.info.content_hash: model for worker in status.workers for model in worker.models}
+    models = {model.info.content_hash or model.info.description: model for worker in status.workers for model in worker.models}
     lines = [f"lunad {status.version} at {address}, up {status.uptime_seconds:.0f} s, {status.sessions} client(s)"
              + (", being stopped" if status.draining else ""),
              *(_worker_line(worker) for worker in status.workers),

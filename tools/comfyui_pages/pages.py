@@ -81,6 +81,7 @@ async def shown(page: Page, prompt: dict[str, Any]) -> dict[str, Any]:
 
 async def fitted(page: Page) -> tuple[float, float, float, float]:
     """Moves the view so that all nodes are seen; gives their rectangle on the page."""
+    await page.run("app.graph.arrange(60)")  # pictures and texts have made nodes larger
     return await page.run(f"""(() => {{
         const boxes = app.graph._nodes.map(node => node.getBounding());
         const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
