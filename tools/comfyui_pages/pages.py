@@ -74,14 +74,14 @@ async def shown(page: Page, prompt: dict[str, Any]) -> dict[str, Any]:
     """Puts an API-format workflow on the canvas, in columns; gives it in the front end's own format."""
     await page.run(f"app.loadApiJson({json.dumps(prompt)}, 'luna.json')")
     await asyncio.sleep(1)
-    await page.run("app.graph._nodes.filter(n => n.type == 'PreviewAny').forEach(n => n.setSize([520, 330]))")
+    await page.run("""for (const [type, size] of Object.entries({PreviewAny: [520, 330], SaveImage: [230, 250]}))
+        app.graph._nodes.filter(node => node.type == type).forEach(node => node.setSize(size))""")
     await page.run("app.graph.arrange(60)")
     return json.loads(await page.run("JSON.stringify(app.graph.serialize())"))
 
 
 async def fitted(page: Page) -> tuple[float, float, float, float]:
     """Moves the view so that all nodes are seen; gives their rectangle on the page."""
-    await page.run("app.graph.arrange(60)")  # pictures and texts have made nodes larger
     return await page.run(f"""(() => {{
         const boxes = app.graph._nodes.map(node => node.getBounding());
         const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
