@@ -3,8 +3,10 @@
 try:
     import luna_client  # noqa: F401
 except ImportError as missing:
-    raise ImportError("comfyui-luna needs the Python package luna_client: run `pip install <luna>/client/python` with the "
-                      f"Python that runs ComfyUI ({missing})") from missing
+    raise ImportError(
+        "comfyui-luna needs the Python package luna_client: run `pip install "
+        f"<luna>/client/python` with the Python that runs ComfyUI ({missing})"
+    ) from missing
 
 from .reset_node import LunaResetModelWeights
 from .router_node import LunaModelRouter

@@ -1,4 +1,5 @@
-"""This process's sessions with daemons: one an address, made at first use, kept. luna_client connects again by itself."""
+"""This process's sessions with daemons: one an address, made at first use, kept. luna_client
+connects again by itself."""
 
 import threading
 import time
@@ -8,7 +9,8 @@ import luna_client
 _CONNECT_SECONDS = 3.0
 # A daemon that restarts is back within this; then a run goes on instead of failing.
 _RESTART_SECONDS = 5.0
-# The lists of the nodes' fields are asked for often, and a daemon that is not there should not slow that down.
+# The lists of the nodes' fields are asked for often, and a daemon that is not there should not slow
+# that down.
 _LIST_SECONDS = 10.0
 
 _lock = threading.Lock()
@@ -20,8 +22,11 @@ class DaemonGone(RuntimeError):
     """Shown at the node."""
 
     def __init__(self, what: str, cause: Exception) -> None:
-        super().__init__(f"{what}: {cause}. When the daemon runs again (start lunad), queue the workflow again: ComfyUI need "
-                         "not be restarted. With daemon_mode auto the Luna Model Router goes on without a daemon.")
+        super().__init__(
+            f"{what}: {cause}. When the daemon runs again (start lunad), queue the workflow again: "
+            "ComfyUI need not be restarted. With daemon_mode auto the Luna Model Router goes on "
+            "without a daemon."
+        )
 
 
 def client_name() -> str:
@@ -33,12 +38,17 @@ def client_name() -> str:
 
 
 def session(address: str = "") -> luna_client.Luna:
-    """luna_client.Unavailable when no daemon is there. address: empty for $LUNA_ADDRESS or this user's daemon."""
+    """luna_client.Unavailable when no daemon is there. address: empty for $LUNA_ADDRESS or this
+    user's daemon."""
     with _lock:
         if address not in _sessions:
             _sessions[address] = luna_client.connect(
-                address or None, client_name=client_name(), tensors="torch", timeout=_CONNECT_SECONDS,
-                restart_wait=_RESTART_SECONDS)
+                address or None,
+                client_name=client_name(),
+                tensors="torch",
+                timeout=_CONNECT_SECONDS,
+                restart_wait=_RESTART_SECONDS,
+            )
         return _sessions[address]
 
 

@@ -1,8 +1,9 @@
 """Which part of a sampling the daemon does, decided for each run.
 
-Cut B hands over the whole trajectory: one call, and rows of several ComfyUIs share forwards. It needs everything that acts on
-the trajectory to be data. Cut A runs ComfyUI's own sampler here and asks for single evaluations: it takes every sampler,
-guider and Python function around the network, and costs a round trip a step. Both give ComfyUI's numbers.
+Cut B hands over the whole trajectory: one call, and rows of several ComfyUIs share forwards. It
+needs everything that acts on the trajectory to be data. Cut A runs ComfyUI's own sampler here and
+asks for single evaluations: it takes every sampler, guider and Python function around the network,
+and costs a round trip a step. Both give ComfyUI's numbers.
 """
 
 from collections.abc import Mapping
@@ -39,8 +40,12 @@ class Trajectory:
 
 
 def _others(nested: Mapping[str, Mapping[str, Any]], own: str) -> list[str]:
-    return sorted(f"{kind} of '{key or 'a pack'}'" for kind, by_key in nested.items()
-                  for key, functions in by_key.items() if functions and key != own)
+    return sorted(
+        f"{kind} of '{key or 'a pack'}'"
+        for kind, by_key in nested.items()
+        for key, functions in by_key.items()
+        if functions and key != own
+    )
 
 
 def _check_options(model_options: Mapping[str, Any], own: str) -> None:
@@ -50,7 +55,9 @@ def _check_options(model_options: Mapping[str, Any], own: str) -> None:
     transformer = model_options.get("transformer_options", {})
     for nested in (transformer.get("wrappers", {}), transformer.get("callbacks", {})):
         if others := _others(nested, own):
-            raise StepByStep(f"other packs have put themselves around the sampling ({', '.join(others)})")
+            raise StepByStep(
+                f"other packs have put themselves around the sampling ({', '.join(others)})"
+            )
     if extra := sorted(set(transformer) - _PLAIN_TRANSFORMER_OPTIONS):
         raise StepByStep(f"the model has options of other nodes ({', '.join(extra)})")
 
@@ -77,11 +84,15 @@ def _check_guider(guider: Any) -> None:
     if type(guider) not in (comfy.samplers.CFGGuider, Guider_Basic):
         raise StepByStep(f"the guider is not ComfyUI's own CFG guider ({type(guider).__name__})")
     if extra := sorted(set(guider.conds) - {"positive", "negative"}):
-        raise StepByStep(f"the guider has more conditioning than positive and negative ({', '.join(extra)})")
+        raise StepByStep(
+            f"the guider has more conditioning than positive and negative ({', '.join(extra)})"
+        )
 
 
-def choose(guider: Any, sampler: Any, sigmas: Any, callback: Any, seed: int | None, own: str) -> Trajectory:
-    """Raises StepByStep where the trajectory cannot be data. `own`: the key of Luna's own wrapper."""
+def choose(
+    guider: Any, sampler: Any, sigmas: Any, callback: Any, seed: int | None, own: str
+) -> Trajectory:
+    """Raises StepByStep where the trajectory cannot be data. own: the key of Luna's wrapper."""
     _check_guider(guider)
     _check_options(guider.model_options, own)
     if changed := sorted(guider.model_patcher.object_patches):
@@ -95,7 +106,15 @@ def choose(guider: Any, sampler: Any, sigmas: Any, callback: Any, seed: int | No
     if steps is None:
         raise StepByStep("another pack watches the steps")
     if steps.wants_x0 and not (named.ends_at_x0 and float(sigmas[-1]) == 0):
-        raise StepByStep("a node takes the last step's x0 (denoised_output), which is not the result here")
+        raise StepByStep(
+            "a node takes the last step's x0 (denoised_output), which is not the result here"
+        )
     negative = guider.conds.get("negative")
-    return Trajectory(named, float(guider.cfg), seed, entries(guider.conds["positive"]),
-                      None if negative is None else entries(negative), steps)
+    return Trajectory(
+        named,
+        float(guider.cfg),
+        seed,
+        entries(guider.conds["positive"]),
+        None if negative is None else entries(negative),
+        steps,
+    )

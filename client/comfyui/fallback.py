@@ -1,4 +1,5 @@
-"""daemon_mode auto: text encoding and the VAE go on in this process when the daemon is away (samplings: trajectory.py)."""
+"""daemon_mode auto: text encoding and the VAE go on in this process when the daemon is away
+(samplings: trajectory.py)."""
 
 import logging
 from collections.abc import Callable
@@ -15,7 +16,9 @@ from .remote_vae import RemoteVAE
 log = logging.getLogger("luna")
 
 
-def _or_locally(local: LocalModels | None, remotely: Callable[[], Any], locally: Callable[[LocalModels], Any]) -> Any:
+def _or_locally(
+    local: LocalModels | None, remotely: Callable[[], Any], locally: Callable[[LocalModels], Any]
+) -> Any:
     try:
         return remotely()
     except DaemonGone as gone:
@@ -32,7 +35,10 @@ class FallbackCLIP(RemoteCLIP):
     def _stand_in(self, local: LocalModels) -> Any:
         clip = local.clip().clone()
         clip.layer_idx, clip.tokenizer_options = self.layer_idx, self.tokenizer_options.copy()
-        clip.use_clip_schedule, clip.apply_hooks_to_conds = self.use_clip_schedule, self.apply_hooks_to_conds
+        clip.use_clip_schedule, clip.apply_hooks_to_conds = (
+            self.use_clip_schedule,
+            self.apply_hooks_to_conds,
+        )
         clip.patcher.patches = {key: list(entries) for key, entries in self.patcher.patches.items()}
         clip.patcher.patches_uuid = self.patcher.patches_uuid
         clip.patcher.hook_patches = self.patcher.hook_patches
@@ -40,31 +46,49 @@ class FallbackCLIP(RemoteCLIP):
         return clip
 
     def encode_from_tokens_scheduled(self, tokens: Any, *args: Any, **named: Any) -> Any:
-        return _or_locally(self.luna.local, lambda: super(FallbackCLIP, self).encode_from_tokens_scheduled(
-            tokens, *args, **named), lambda local: self._stand_in(local).encode_from_tokens_scheduled(
-                tokens, *args, **named))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackCLIP, self).encode_from_tokens_scheduled(tokens, *args, **named),
+            lambda local: self._stand_in(local).encode_from_tokens_scheduled(
+                tokens, *args, **named
+            ),
+        )
 
     def encode_from_tokens(self, tokens: Any, *args: Any, **named: Any) -> Any:
-        return _or_locally(self.luna.local, lambda: super(FallbackCLIP, self).encode_from_tokens(tokens, *args, **named),
-                           lambda local: self._stand_in(local).encode_from_tokens(tokens, *args, **named))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackCLIP, self).encode_from_tokens(tokens, *args, **named),
+            lambda local: self._stand_in(local).encode_from_tokens(tokens, *args, **named),
+        )
 
 
 class FallbackVAE(RemoteVAE):
     """Codes with ComfyUI's own VAE when the daemon is away."""
 
     def decode(self, samples_in: torch.Tensor, vae_options: dict | None = None) -> torch.Tensor:
-        return _or_locally(self.luna.local, lambda: super(FallbackVAE, self).decode(samples_in),
-                           lambda local: local.vae().decode(samples_in))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackVAE, self).decode(samples_in),
+            lambda local: local.vae().decode(samples_in),
+        )
 
     def decode_tiled(self, samples: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
-        return _or_locally(self.luna.local, lambda: super(FallbackVAE, self).decode_tiled(samples, *args, **named),
-                           lambda local: local.vae().decode_tiled(samples, *args, **named))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackVAE, self).decode_tiled(samples, *args, **named),
+            lambda local: local.vae().decode_tiled(samples, *args, **named),
+        )
 
     def encode(self, pixel_samples: torch.Tensor) -> torch.Tensor:
-        return _or_locally(self.luna.local, lambda: super(FallbackVAE, self).encode(pixel_samples),
-                           lambda local: local.vae().encode(pixel_samples))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackVAE, self).encode(pixel_samples),
+            lambda local: local.vae().encode(pixel_samples),
+        )
 
     def encode_tiled(self, pixel_samples: torch.Tensor, *args: Any, **named: Any) -> torch.Tensor:
-        return _or_locally(self.luna.local,
-                           lambda: super(FallbackVAE, self).encode_tiled(pixel_samples, *args, **named),
-                           lambda local: local.vae().encode_tiled(pixel_samples, *args, **named))
+        return _or_locally(
+            self.luna.local,
+            lambda: super(FallbackVAE, self).encode_tiled(pixel_samples, *args, **named),
+            lambda local: local.vae().encode_tiled(pixel_samples, *args, **named),
+        )

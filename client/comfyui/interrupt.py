@@ -1,4 +1,5 @@
-"""ComfyUI's interrupt button reaches the daemon: a call under way is cancelled there, between two evaluations."""
+"""ComfyUI's interrupt button reaches the daemon: a call under way is cancelled there, between two
+evaluations."""
 
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ _LOOK_EVERY = 0.05  # seconds
 
 @contextmanager
 def interruptible() -> Iterator[luna_client.Cancel]:
-    """A Cancel for the calls of the block. When the user interrupts, they end and ComfyUI's own exception comes out."""
+    """A Cancel for the calls of the block. When the user interrupts, they end and ComfyUI's own
+    exception comes out."""
     cancel, ended = luna_client.Cancel(), threading.Event()
 
     def watch() -> None:

@@ -49,14 +49,25 @@ class LocalModels:
             return {"model": comfy.sd.load_diffusion_model(path, model_options=options)}
         path = folder_paths.get_full_path_or_raise("checkpoints", choice.name)
         model, clip, vae, *_ = comfy.sd.load_checkpoint_guess_config(
-            path, output_vae=choice.vae == FROM_CHECKPOINT, output_clip=not choice.chosen_clips(),
-            embedding_directory=folder_paths.get_folder_paths("embeddings"), model_options=options)
+            path,
+            output_vae=choice.vae == FROM_CHECKPOINT,
+            output_clip=not choice.chosen_clips(),
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+            model_options=options,
+        )
         loaded = {"model": model, "clip": clip, "vae": vae}
-        return {part: value for part, value in loaded.items() if value is not None and part not in self._parts}
+        return {
+            part: value
+            for part, value in loaded.items()
+            if value is not None and part not in self._parts
+        }
 
     def _load_clips(self) -> Any:
         files = [file for slot, file in self._choice.chosen_clips() if slot != "vision"]
         paths = [folder_paths.get_full_path_or_raise("text_encoders", file) for file in files]
         kind = getattr(comfy.sd.CLIPType, self._choice.type.clip_type)
-        return comfy.sd.load_clip(ckpt_paths=paths, clip_type=kind,
-                                  embedding_directory=folder_paths.get_folder_paths("embeddings"))
+        return comfy.sd.load_clip(
+            ckpt_paths=paths,
+            clip_type=kind,
+            embedding_directory=folder_paths.get_folder_paths("embeddings"),
+        )

@@ -1,7 +1,8 @@
 """The `.patches` of a patcher as an ordered LoRA set: which adapter files, with which strengths.
 
-`.patches` maps a weight's key to its patches in order. A LoRA node adds one patch to many keys in one call; patches of one
-call belong into one file, so that a LoRA is uploaded once whatever stands before or behind it in the chain.
+`.patches` maps a weight's key to its patches in order. A LoRA node adds one patch to many keys in
+one call; patches of one call belong into one file, so that a LoRA is uploaded once whatever stands
+before or behind it in the chain.
 """
 
 import itertools
@@ -15,7 +16,8 @@ _calls = itertools.count()
 
 
 class Patch(tuple):
-    """(strength, value, strength of the model, offset, function), as ComfyUI keeps it, with the number of its call."""
+    """(strength, value, strength of the model, offset, function), as ComfyUI keeps it, with the
+    number of its call."""
 
     call: int
 
@@ -44,8 +46,11 @@ class LoraLayer:
 def _checked(key: str, entry: Sequence[Any]) -> tuple[float, Any]:
     strength, value, strength_model, offset, function = entry
     if strength_model != 1.0:
-        raise UnservedPatch(f"{key}: a patch that scales the model's own weight (by {strength_model}) is not served; "
-                            "merging models is done in files")
+        raise UnservedPatch(
+            f"{key}: a patch that scales the model's own weight (by {strength_model}) is not "
+            "served; "
+            "merging models is done in files"
+        )
     if offset is not None:
         raise UnservedPatch(f"{key}: a patch of a part of a weight (offset {offset}) is not served")
     if function is not None:
@@ -54,7 +59,7 @@ def _checked(key: str, entry: Sequence[Any]) -> tuple[float, Any]:
 
 
 def _by_call(patches: Mapping[str, Sequence[Any]]) -> list[LoraLayer] | None:
-    """None where an entry is not from a numbered call, or a key's order is not that of the calls."""
+    """None where an entry is of no numbered call, or a key's order is not that of the calls."""
     layers: dict[tuple[int, float], LoraLayer] = {}
     for key, entries in patches.items():
         last = -1
@@ -73,7 +78,8 @@ def lora_layers(patches: Mapping[str, Sequence[Any]]) -> list[LoraLayer]:
     layers = _by_call(patches)
     if layers is not None:
         return layers
-    # The n-th patch of every key, split by strength: each key keeps its order, and keys do not see each other.
+    # The n-th patch of every key, split by strength: each key keeps its order, and keys do not see
+    # each other.
     stacked: dict[tuple[int, float], LoraLayer] = {}
     for key, entries in patches.items():
         for depth, entry in enumerate(entries):

@@ -29,15 +29,18 @@ class ModelType:
         return [(number, slot) for number, slot in enumerate(self.clips, 1) if slot]
 
 
-TYPES = {entry.name: entry for entry in (
-    ModelType("SD1.5", ("clip_l", "", "", ""), "STABLE_DIFFUSION", "sd1"),
-    ModelType("SDXL", ("clip_l", "clip_g", "", ""), "STABLE_DIFFUSION", "sdxl"),
-    ModelType("SDXL + Vision", ("clip_l", "clip_g", "", "vision"), "STABLE_DIFFUSION"),
-    ModelType("Flux", ("clip_l", "", "t5", ""), "FLUX"),
-    ModelType("Flux + Vision", ("clip_l", "", "t5", "vision"), "FLUX"),
-    ModelType("SD3", ("clip_l", "clip_g", "t5", ""), "SD3"),
-    ModelType("Z-IMAGE", ("llm", "", "", ""), "LUMINA2"),
-)}
+TYPES = {
+    entry.name: entry
+    for entry in (
+        ModelType("SD1.5", ("clip_l", "", "", ""), "STABLE_DIFFUSION", "sd1"),
+        ModelType("SDXL", ("clip_l", "clip_g", "", ""), "STABLE_DIFFUSION", "sdxl"),
+        ModelType("SDXL + Vision", ("clip_l", "clip_g", "", "vision"), "STABLE_DIFFUSION"),
+        ModelType("Flux", ("clip_l", "", "t5", ""), "FLUX"),
+        ModelType("Flux + Vision", ("clip_l", "", "t5", "vision"), "FLUX"),
+        ModelType("SD3", ("clip_l", "clip_g", "t5", ""), "SD3"),
+        ModelType("Z-IMAGE", ("llm", "", "", ""), "LUMINA2"),
+    )
+}
 
 
 class WrongChoice(ValueError):
@@ -61,24 +64,35 @@ class ModelChoice:
 
     def check(self) -> None:
         """One error for all that is missing."""
-        missing = [f"clip_{number} ({slot})" for number, slot in self.type.encoders
-                   if self.clips[number - 1] == FROM_CHECKPOINT and (slot == "vision" or not self.is_checkpoint)]
+        missing = [
+            f"clip_{number} ({slot})"
+            for number, slot in self.type.encoders
+            if self.clips[number - 1] == FROM_CHECKPOINT
+            and (slot == "vision" or not self.is_checkpoint)
+        ]
         if not self.is_checkpoint and self.vae == FROM_CHECKPOINT:
             missing.append("vae_name")
         if missing:
-            raise WrongChoice(f"{self.name} is {'no checkpoint' if not self.is_checkpoint else 'a checkpoint'}: a "
-                              f"{self.type.name} model needs a file in {', '.join(missing)}")
+            raise WrongChoice(
+                f"{self.name} is {'a' if self.is_checkpoint else 'no'} checkpoint: a "
+                f"{self.type.name} model needs a file in {', '.join(missing)}"
+            )
 
     def check_served(self) -> None:
         served = [entry.name for entry in TYPES.values() if entry.family]
         if not self.type.family:
-            raise WrongChoice(f"Luna's daemon does not serve {self.type.name} yet (it serves {', '.join(served)}); choose "
-                              "daemon_mode auto or force_local, which load it here")
+            raise WrongChoice(
+                f"Luna's daemon does not serve {self.type.name} yet (it has {', '.join(served)}); "
+                "choose daemon_mode auto or force_local, which load it here"
+            )
 
     def chosen_clips(self) -> list[tuple[str, str]]:
         """(slot, file) of the encoders that come from files of their own."""
-        return [(slot, self.clips[number - 1]) for number, slot in self.type.encoders
-                if self.clips[number - 1] != FROM_CHECKPOINT]
+        return [
+            (slot, self.clips[number - 1])
+            for number, slot in self.type.encoders
+            if self.clips[number - 1] != FROM_CHECKPOINT
+        ]
 
     def local_path(self) -> str | None:
         """Of the model itself, where this machine has it."""
@@ -86,12 +100,15 @@ class ModelChoice:
         return folder_paths.get_full_path(folder, self.name)
 
     def daemon_models(self, same_host: bool) -> dict[str, luna_client.ModelRef]:
-        """Slot -> file, as luna_client registers it. A daemon of this machine gets the very files that ComfyUI lists;
-        another one looks below its own roots."""
+        """Slot -> file, as luna_client registers it. A daemon of this machine gets the very files
+        that ComfyUI lists; another one looks below its own roots."""
         precision = PRECISIONS[self.precision]
         folder = "checkpoints" if self.is_checkpoint else "diffusion_models"
-        models = {"checkpoint" if self.is_checkpoint else "unet":
-                  _reference(folder, self.name, precision, same_host)}
+        models = {
+            "checkpoint" if self.is_checkpoint else "unet": _reference(
+                folder, self.name, precision, same_host
+            )
+        }
         for slot, file in self.chosen_clips():
             models[slot] = _reference("text_encoders", file, precision, same_host)
         if self.vae != FROM_CHECKPOINT:

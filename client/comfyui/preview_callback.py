@@ -1,4 +1,5 @@
-"""ComfyUI's callback of a sampling, fed from the daemon's progress: the bar, the preview, and the last x0."""
+"""ComfyUI's callback of a sampling, fed from the daemon's progress: the bar, the preview, and the
+last x0."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +21,18 @@ class StepCallback:
         """None for a function of somebody else, who must see every step's x0."""
         if callback is None:
             return StepCallback()
-        if (getattr(callback, "__module__", "") != "latent_preview"
-                or getattr(callback, "__qualname__", "") != "prepare_callback.<locals>.callback"):
+        if (
+            getattr(callback, "__module__", "") != "latent_preview"
+            or getattr(callback, "__qualname__", "") != "prepare_callback.<locals>.callback"
+        ):
             return None
-        enclosed = dict(zip(callback.__code__.co_freevars, (cell.cell_contents for cell in callback.__closure__ or ()),
-                            strict=True))
+        enclosed = dict(
+            zip(
+                callback.__code__.co_freevars,
+                (cell.cell_contents for cell in callback.__closure__ or ()),
+                strict=True,
+            )
+        )
         if "pbar" not in enclosed or "previewer" not in enclosed:
             return None
         return StepCallback(enclosed["pbar"], enclosed["previewer"], enclosed.get("x0_output_dict"))
@@ -45,7 +53,11 @@ class StepCallback:
         if pictures is not None:
             import latent_preview
 
-            preview = ("JPEG", Image.fromarray(numpy.asarray(pictures)[0]), latent_preview.MAX_PREVIEW_RESOLUTION)
+            preview = (
+                "JPEG",
+                Image.fromarray(numpy.asarray(pictures)[0]),
+                latent_preview.MAX_PREVIEW_RESOLUTION,
+            )
         self.bar.update_absolute(done, steps, preview)
 
     def finished(self, x0: Any) -> None:

@@ -1,4 +1,5 @@
-"""From a choice to the three objects on the links: MODEL, CLIP and VAE over one registered workflow."""
+"""From a choice to the three objects on the links: MODEL, CLIP and VAE over one registered
+workflow."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -35,22 +36,30 @@ def _tensors(luna: luna_client.Luna, choice: ModelChoice) -> tuple[StateDict, di
 
 def _describe(served: ServedModel, luna: luna_client.Luna) -> str:
     parts = [f"{part.family}: {part.description}" for part in served.components]
-    return "\n".join([f"on the daemon, workflow {served.workflow_id}", f"at {luna.address}", *parts])
+    return "\n".join(
+        [f"on the daemon, workflow {served.workflow_id}", f"at {luna.address}", *parts]
+    )
 
 
 def from_daemon(choice: ModelChoice, address: str, workflow_id: str, may_fall_back: bool) -> Loaded:
-    """Registers the files and makes the proxies; no weight is read here. luna_client's errors where the daemon is away or
-    refuses a file."""
+    """Registers the files and makes the proxies; no weight is read here. luna_client's errors where
+    the daemon is away or refuses a file."""
     luna = session(address)
     models = choice.daemon_models(same_host=luna.address.startswith("unix:"))
-    workflow = luna.register_workflow(models, workflow_id=workflow_id or None, model_type=choice.type.name)
+    workflow = luna.register_workflow(
+        models, workflow_id=workflow_id or None, model_type=choice.type.name
+    )
     served = ServedModel(luna, workflow, LocalModels(choice) if may_fall_back else None)
     tensors, metadata = _tensors(luna, choice)
     device = comfy.model_management.get_torch_device()
     model = make_remote(meta_model.build(tensors, metadata, choice.type.family, device), served)
     clip = meta_model.text_encoder(model, tensors, folder_paths.get_folder_paths("embeddings"))
-    return Loaded(RemotePatcher.over(model, device), FallbackCLIP.over(clip, served), FallbackVAE(served),
-                  _describe(served, luna))
+    return Loaded(
+        RemotePatcher.over(model, device),
+        FallbackCLIP.over(clip, served),
+        FallbackVAE(served),
+        _describe(served, luna),
+    )
 
 
 def from_here(choice: ModelChoice, why: str) -> Loaded:

@@ -1,4 +1,4 @@
-"""The CLIP of the nodes: ComfyUI's own class and tokenizer around an encoder that is in the daemon."""
+"""The CLIP of the nodes: ComfyUI's own class and tokenizer around an encoder in the daemon."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,15 +14,18 @@ from .served_model import ServedModel
 
 
 class RemoteEncoder:
-    """Mixed into the text encoder's class. `luna_clip` is the CLIP that encodes now: clones share the encoder, and each
-    has its own clip skip and LoRAs."""
+    """Mixed into the text encoder's class. `luna_clip` is the CLIP that encodes now: clones share
+    the encoder, and each has its own clip skip and LoRAs."""
 
     luna_clip: "RemoteCLIP"
 
     def encode_token_weights(self, tokens: Any) -> tuple[torch.Tensor, torch.Tensor]:
         clip = self.luna_clip
-        entry = clip.luna.encode(wire_tokens(tokens), -clip.layer_idx if clip.layer_idx is not None else 0,
-                                 clip.patcher.loras())
+        entry = clip.luna.encode(
+            wire_tokens(tokens),
+            -clip.layer_idx if clip.layer_idx is not None else 0,
+            clip.patcher.loras(),
+        )
         device = comfy.model_management.intermediate_device()
         return entry.cross_attn.to(device), entry.pooled.to(device)
 
@@ -38,7 +41,9 @@ class RemoteEncoder:
 
 
 def wire_tokens(tokens: Any) -> dict[str, list[list[tuple[Any, float]]]]:
-    """ComfyUI's token dictionary, with textual inversions as arrays. Word ids, where there are such, stay here."""
+    """ComfyUI's token dictionary, with textual inversions as arrays. Word ids, where there are
+    such, stay here."""
+
     def token(pair: Sequence[Any]) -> tuple[Any, float]:
         value, weight = pair[0], float(pair[1])
         if isinstance(value, torch.Tensor):
@@ -49,11 +54,15 @@ def wire_tokens(tokens: Any) -> dict[str, list[list[tuple[Any, float]]]]:
 
     if not isinstance(tokens, Mapping):
         tokens = {"l": tokens}
-    return {encoder: [[token(pair) for pair in chunk] for chunk in chunks] for encoder, chunks in tokens.items()}
+    return {
+        encoder: [[token(pair) for pair in chunk] for chunk in chunks]
+        for encoder, chunks in tokens.items()
+    }
 
 
 class RemoteCLIP(comfy.sd.CLIP):
-    """Where the base class loads its model, nothing is to be done here; all else is the base class's."""
+    """Where the base class loads its model, nothing is to be done here; all else is the base
+    class's."""
 
     luna: ServedModel
 
@@ -61,7 +70,9 @@ class RemoteCLIP(comfy.sd.CLIP):
     def over(cls, clip: comfy.sd.CLIP, served: ServedModel) -> "RemoteCLIP":
         """Takes over a CLIP whose encoder is on "meta"."""
         encoder, kind = clip.cond_stage_model, type(clip.cond_stage_model)
-        encoder.__class__ = type(kind.__name__, (RemoteEncoder, kind), {"__module__": kind.__module__})
+        encoder.__class__ = type(
+            kind.__name__, (RemoteEncoder, kind), {"__module__": kind.__module__}
+        )
         encoder.luna = served
         clip.patcher = RemotePatcher(encoder, clip.patcher.load_device, torch.device("cpu"))
         clip.patcher.hook_mode = comfy.hooks.EnumHookMode.MinVram

@@ -16,8 +16,8 @@ def _square(tile_x: int | None, tile_y: int | None, default: int) -> int:
 
 
 class RemoteVAE(comfy.sd.VAE):
-    """SD's and SDXL's: 4 channels of an eighth of the size. The base class's constructor, which builds a model, is left
-    out; its questions about sizes are answered from these numbers."""
+    """SD's and SDXL's: 4 channels of an eighth of the size. The base class's constructor, which
+    builds a model, is left out; its questions about sizes are answered from these numbers."""
 
     FACTOR = 8
 
@@ -44,21 +44,37 @@ class RemoteVAE(comfy.sd.VAE):
     def decode(self, samples_in: torch.Tensor, vae_options: dict | None = None) -> torch.Tensor:
         return self._decode(samples_in, 0, 0)
 
-    def decode_tiled(self, samples: torch.Tensor, tile_x: int | None = None, tile_y: int | None = None,
-                     overlap: int | None = None, tile_t: int | None = None,
-                     overlap_t: int | None = None) -> torch.Tensor:
+    def decode_tiled(
+        self,
+        samples: torch.Tensor,
+        tile_x: int | None = None,
+        tile_y: int | None = None,
+        overlap: int | None = None,
+        tile_t: int | None = None,
+        overlap_t: int | None = None,
+    ) -> torch.Tensor:
         """Tile and overlap in latent cells."""
         tile = _square(tile_x, tile_y, 64)
-        return self._decode(samples, tile * self.FACTOR, (16 if overlap is None else overlap) * self.FACTOR)
+        return self._decode(
+            samples, tile * self.FACTOR, (16 if overlap is None else overlap) * self.FACTOR
+        )
 
     def encode(self, pixel_samples: torch.Tensor) -> torch.Tensor:
         return self._encode(pixel_samples, 0, 0)
 
-    def encode_tiled(self, pixel_samples: torch.Tensor, tile_x: int | None = None, tile_y: int | None = None,
-                     overlap: int | None = None, tile_t: int | None = None,
-                     overlap_t: int | None = None) -> torch.Tensor:
+    def encode_tiled(
+        self,
+        pixel_samples: torch.Tensor,
+        tile_x: int | None = None,
+        tile_y: int | None = None,
+        overlap: int | None = None,
+        tile_t: int | None = None,
+        overlap_t: int | None = None,
+    ) -> torch.Tensor:
         """Tile and overlap in pixels."""
-        return self._encode(pixel_samples, _square(tile_x, tile_y, 512), 64 if overlap is None else overlap)
+        return self._encode(
+            pixel_samples, _square(tile_x, tile_y, 512), 64 if overlap is None else overlap
+        )
 
     def _decode(self, latent: torch.Tensor, tile: int, overlap: int) -> torch.Tensor:
         if latent.ndim == 5:

@@ -11,8 +11,8 @@ def _without_patches(patcher: Any) -> None:
 
 
 class LunaResetModelWeights:
-    """Exact: Luna's daemon keeps the weights as they are in the file, and LoRAs are named by each call. Nothing is
-    subtracted."""
+    """Exact: Luna's daemon keeps the weights as they are in the file, and LoRAs are named by each
+    call. Nothing is subtracted."""
 
     RETURN_TYPES = ("MODEL", "CLIP")
     FUNCTION = "reset"

@@ -8,10 +8,29 @@ import comfy.k_diffusion.sampling
 import comfy.samplers
 
 # Their last step, to sigma 0, ends at its x0.
-_END_AT_X0 = frozenset({
-    "euler", "euler_ancestral", "heun", "dpm_2", "dpm_2_ancestral", "dpmpp_2s_ancestral", "dpmpp_sde", "dpmpp_sde_gpu",
-    "dpmpp_2m", "dpmpp_2m_sde", "dpmpp_2m_sde_gpu", "dpmpp_2m_sde_heun", "dpmpp_2m_sde_heun_gpu", "dpmpp_3m_sde",
-    "dpmpp_3m_sde_gpu", "lcm", "res_multistep", "res_multistep_ancestral", "ddim"})
+_END_AT_X0 = frozenset(
+    {
+        "euler",
+        "euler_ancestral",
+        "heun",
+        "dpm_2",
+        "dpm_2_ancestral",
+        "dpmpp_2s_ancestral",
+        "dpmpp_sde",
+        "dpmpp_sde_gpu",
+        "dpmpp_2m",
+        "dpmpp_2m_sde",
+        "dpmpp_2m_sde_gpu",
+        "dpmpp_2m_sde_heun",
+        "dpmpp_2m_sde_heun_gpu",
+        "dpmpp_3m_sde",
+        "dpmpp_3m_sde_gpu",
+        "lcm",
+        "res_multistep",
+        "res_multistep_ancestral",
+        "ddim",
+    }
+)
 
 
 class NamedSampler(NamedTuple):
@@ -24,8 +43,10 @@ class NamedSampler(NamedTuple):
 
 
 def _function_names() -> dict[Any, str]:
-    names = {comfy.extra_samplers.uni_pc.sample_unipc: "uni_pc",
-             comfy.extra_samplers.uni_pc.sample_unipc_bh2: "uni_pc_bh2"}
+    names = {
+        comfy.extra_samplers.uni_pc.sample_unipc: "uni_pc",
+        comfy.extra_samplers.uni_pc.sample_unipc_bh2: "uni_pc_bh2",
+    }
     for name in comfy.samplers.KSAMPLER_NAMES:
         function = getattr(comfy.k_diffusion.sampling, f"sample_{name}", None)
         if function is not None and name not in ("dpm_fast", "dpm_adaptive"):
@@ -53,10 +74,12 @@ def named_sampler(sampler: Any) -> NamedSampler | str:
         return f"the sampler is another pack's ({type(sampler).__name__})"
     name = _name_of(sampler.sampler_function)
     if name is None:
-        return f"the sampler function '{getattr(sampler.sampler_function, '__name__', '?')}' is another pack's"
+        function = getattr(sampler.sampler_function, "__name__", "?")
+        return f"the sampler function '{function}' is another pack's"
     options = _numbers(sampler.extra_options)
     if options is None:
-        return f"the sampler's options are more than numbers ({', '.join(sorted(sampler.extra_options))})"
+        given = ", ".join(sorted(sampler.extra_options))
+        return f"the sampler's options are more than numbers ({given})"
     inpaint = dict(sampler.inpaint_options)
     if inpaint.pop("random", False):
         name = "ddim" if name == "euler" else name

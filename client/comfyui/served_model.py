@@ -1,4 +1,5 @@
-"""A model set that the daemon serves: the one place that talks to luna_client once a workflow is registered."""
+"""A model set that the daemon serves: the one place that talks to luna_client once a workflow is
+registered."""
 
 import logging
 import tempfile
@@ -23,8 +24,8 @@ log = logging.getLogger("luna")
 
 
 class AdapterNames:
-    """Patches -> name of the adapter file that the daemon has of them. Remembers the adapters themselves, so that equal
-    ids mean equal patches."""
+    """Patches -> name of the adapter file that the daemon has of them. Remembers the adapters
+    themselves, so that equal ids mean equal patches."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -52,7 +53,8 @@ _adapters: dict[int, AdapterNames] = {}
 
 
 class ServedModel:
-    """One registered workflow. Calls raise DaemonGone where the daemon is away, after waiting for its restart."""
+    """One registered workflow. Calls raise DaemonGone where the daemon is away, after waiting for
+    its restart."""
 
     def __init__(self, luna: luna_client.Luna, workflow: Any, local: LocalModels | None) -> None:
         self._luna = luna
@@ -76,41 +78,81 @@ class ServedModel:
 
     def loras(self, layers: Sequence[LoraLayer]) -> list[luna_client.Lora]:
         """The set as the daemon takes it; files that it lacks are uploaded."""
-        return [luna_client.Lora(self._adapters.name(layer, self._upload), layer.strength) for layer in layers
-                if layer.strength != 0]
+        return [
+            luna_client.Lora(self._adapters.name(layer, self._upload), layer.strength)
+            for layer in layers
+            if layer.strength != 0
+        ]
 
     def _upload(self, file: bytes) -> str:
         with tempfile.NamedTemporaryFile(suffix=".safetensors") as copy:
             copy.write(file)
             copy.flush()
-            return self._call("uploading a LoRA", lambda cancel: self._luna.loras.upload(copy.name, cancel=cancel))
+            return self._call(
+                "uploading a LoRA", lambda cancel: self._luna.loras.upload(copy.name, cancel=cancel)
+            )
 
-    def encode(self, tokens: Any, clip_skip: int, loras: Sequence[luna_client.Lora]) -> luna_client.ConditioningEntry:
-        encoded = self._call("text encoding", lambda cancel: self._luna.clip_encode(
-            tokens=tokens, clip_skip=clip_skip, loras=loras, workflow_id=self.workflow_id, cancel=cancel))
+    def encode(
+        self, tokens: Any, clip_skip: int, loras: Sequence[luna_client.Lora]
+    ) -> luna_client.ConditioningEntry:
+        encoded = self._call(
+            "text encoding",
+            lambda cancel: self._luna.clip_encode(
+                tokens=tokens,
+                clip_skip=clip_skip,
+                loras=loras,
+                workflow_id=self.workflow_id,
+                cancel=cancel,
+            ),
+        )
         for warning in encoded.warnings:
             log.warning("Luna: %s", warning)
         return encoded[0]
 
     def vae_encode(self, pixels: torch.Tensor, tile: int = 0, overlap: int = 64) -> torch.Tensor:
-        return self._call("VAE encoding", lambda cancel: self._luna.vae_encode(
-            pixels, tile=tile, overlap=overlap, workflow_id=self.workflow_id, cancel=cancel))
+        return self._call(
+            "VAE encoding",
+            lambda cancel: self._luna.vae_encode(
+                pixels, tile=tile, overlap=overlap, workflow_id=self.workflow_id, cancel=cancel
+            ),
+        )
 
     def vae_decode(self, latent: torch.Tensor, tile: int = 0, overlap: int = 64) -> torch.Tensor:
-        return self._call("VAE decoding", lambda cancel: self._luna.vae_decode(
-            latent, tile=tile, overlap=overlap, workflow_id=self.workflow_id, cancel=cancel))
+        return self._call(
+            "VAE decoding",
+            lambda cancel: self._luna.vae_decode(
+                latent, tile=tile, overlap=overlap, workflow_id=self.workflow_id, cancel=cancel
+            ),
+        )
 
     def denoise(self, rows: Sequence[luna_client.DenoiseRow]) -> torch.Tensor:
         """x0 [n, C, h, w]; with the extra "timestep" the network's own output."""
-        return self._call("an evaluation", lambda cancel: self._luna.denoise_rows(
-            rows, workflow_id=self.workflow_id, cancel=cancel)).batch
+        return self._call(
+            "an evaluation",
+            lambda cancel: self._luna.denoise_rows(
+                rows, workflow_id=self.workflow_id, cancel=cancel
+            ),
+        ).batch
 
-    def sample(self, rows: Sequence[luna_client.Row], run: luna_client.SamplerRun, preview_edge: int,
-               on_progress: luna_client.OnProgress) -> torch.Tensor:
+    def sample(
+        self,
+        rows: Sequence[luna_client.Row],
+        run: luna_client.SamplerRun,
+        preview_edge: int,
+        on_progress: luna_client.OnProgress,
+    ) -> torch.Tensor:
         """Latents [n, C, h, w] as ComfyUI's LATENT. preview_edge 0: no previews."""
-        result = self._call("sampling", lambda cancel: self._luna.sample_rows(
-            rows, run, workflow_id=self.workflow_id, cancel=cancel, on_progress=on_progress,
-            **({"preview_every": 1, "preview_edge": preview_edge} if preview_edge else {})))
+        result = self._call(
+            "sampling",
+            lambda cancel: self._luna.sample_rows(
+                rows,
+                run,
+                workflow_id=self.workflow_id,
+                cancel=cancel,
+                on_progress=on_progress,
+                **({"preview_every": 1, "preview_edge": preview_edge} if preview_edge else {}),
+            ),
+        )
         for warning in result.warnings:
             log.warning("Luna: %s", warning)
         return result.latent

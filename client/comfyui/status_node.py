@@ -13,26 +13,44 @@ _MIB = 1 << 20
 
 
 def _worker_line(worker: Any) -> str:
-    return (f"worker {worker.worker_id} on {worker.device_name or worker.device}: {worker.state}, "
-            f"{worker.jobs_running} running, {worker.jobs_queued} waiting, {worker.resident_bytes // _MIB} MiB of models")
+    return (
+        f"worker {worker.worker_id} on {worker.device_name or worker.device}: {worker.state}, "
+        f"{worker.jobs_running} running, {worker.jobs_queued} waiting, "
+        f"{worker.resident_bytes // _MIB} MiB of models"
+    )
 
 
 def _workflow_line(workflow: Any) -> str:
-    files = ", ".join(dict.fromkeys(entry.model.file.rsplit("/", 1)[-1] for entry in workflow.resolved))
-    return f"workflow {workflow.workflow_id}: {files}; {workflow.calls} calls, {workflow.model_bytes // _MIB} MiB"
+    files = ", ".join(
+        dict.fromkeys(entry.model.file.rsplit("/", 1)[-1] for entry in workflow.resolved)
+    )
+    return (
+        f"workflow {workflow.workflow_id}: {files}; {workflow.calls} calls, "
+        f"{workflow.model_bytes // _MIB} MiB"
+    )
 
 
 def as_text(status: Any, address: str) -> str:
     """A page for people."""
-    models = {model.info.content_hash: model for worker in status.workers for model in worker.models}
-    lines = [f"lunad {status.version} at {address}, up {status.uptime_seconds:.0f} s, {status.sessions} client(s)"
-             + (", being stopped" if status.draining else ""),
-             *(_worker_line(worker) for worker in status.workers),
-             *(f"model {model.info.family} {model.info.description}: {model.resident_bytes // _MIB} MiB"
-               for model in models.values()),
-             *(_workflow_line(workflow) for workflow in status.workflows),
-             f"jobs: {status.jobs.done} done, {status.jobs.running} running, {status.jobs.queued} waiting, "
-             f"{status.jobs.failed} failed"]
+    models = {
+        model.info.content_hash or model.info.description: model
+        for worker in status.workers
+        for model in worker.models
+    }
+    lines = [
+        f"lunad {status.version} at {address}, up {status.uptime_seconds:.0f} s, "
+        f"{status.sessions} client(s)" + (", being stopped" if status.draining else ""),
+        *(_worker_line(worker) for worker in status.workers),
+        *(
+            f"model {model.info.family} {model.info.description}: "
+            f"{model.resident_bytes // _MIB} MiB"
+            for model in models.values()
+        ),
+        *(_workflow_line(workflow) for workflow in status.workflows),
+        f"jobs: {status.jobs.done} done, {status.jobs.running} running, "
+        f"{status.jobs.queued} waiting, "
+        f"{status.jobs.failed} failed",
+    ]
     return "\n".join(lines)
 
 
@@ -48,9 +66,13 @@ class LunaDaemonStatus:
 
     @classmethod
     def INPUT_TYPES(cls) -> dict[str, Any]:
-        return {"required": {},
-                "optional": {"daemon_address": ("STRING", {"default": ""}),
-                             "after": ("*", {"tooltip": "Anything: the status is taken when it is there."})}}
+        return {
+            "required": {},
+            "optional": {
+                "daemon_address": ("STRING", {"default": ""}),
+                "after": ("*", {"tooltip": "Anything: the status is taken when it is there."}),
+            },
+        }
 
     @classmethod
     def IS_CHANGED(cls, **_: Any) -> float:

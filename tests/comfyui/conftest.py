@@ -1,4 +1,5 @@
-"""ComfyUI importable, and the node pack as the package `comfyui_luna`, for tests of parts; servers for the live ones."""
+"""ComfyUI importable, and the node pack as the package `comfyui_luna`, for tests of parts; servers
+for the live ones."""
 
 import importlib.util
 import os
@@ -9,8 +10,12 @@ from collections.abc import Iterator
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-sys.path[:0] = [os.environ["COMFYUI_DIR"], os.environ["LUNA_CLIENT"], str(ROOT / "tests/parity"),
-                str(pathlib.Path(__file__).parent)]
+sys.path[:0] = [
+    os.environ["COMFYUI_DIR"],
+    os.environ["LUNA_CLIENT"],
+    str(ROOT / "tests/parity"),
+    str(pathlib.Path(__file__).parent),
+]
 
 
 def _import_pack() -> None:
@@ -19,8 +24,11 @@ def _import_pack() -> None:
     from comfy.cli_args import args
 
     args.cpu = True
-    spec = importlib.util.spec_from_file_location("comfyui_luna", ROOT / "client/comfyui/__init__.py",
-                                                  submodule_search_locations=[str(ROOT / "client/comfyui")])
+    spec = importlib.util.spec_from_file_location(
+        "comfyui_luna",
+        ROOT / "client/comfyui/__init__.py",
+        submodule_search_locations=[str(ROOT / "client/comfyui")],
+    )
     module = importlib.util.module_from_spec(spec)
     sys.modules["comfyui_luna"] = module
     spec.loader.exec_module(module)
@@ -47,7 +55,9 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 
 @pytest.fixture(scope="session")
-def daemon(programs: pathlib.Path, models: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator:
+def daemon(
+    programs: pathlib.Path, models: pathlib.Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator:
     from harness import Daemon
 
     with Daemon(programs, models, tmp_path_factory.mktemp("daemon")) as running:

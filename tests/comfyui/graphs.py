@@ -1,4 +1,5 @@
-"""API-format workflows of stock nodes, built once and run twice: behind ComfyUI's own loader and behind Luna's."""
+"""API-format workflows of stock nodes, built once and run twice: behind ComfyUI's own loader and
+behind Luna's."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -37,15 +38,23 @@ def stock(checkpoint: str) -> Loader:
     def load(graph: Graph) -> Loaded:
         link = graph.add("CheckpointLoaderSimple", ckpt_name=checkpoint)
         return Loaded(link, graph.out(link, 1), graph.out(link, 2))
+
     return load
 
 
 def luna(name: str, mode: str = "force_daemon", **more: Any) -> Loader:
     def load(graph: Graph) -> Loaded:
-        inputs = {"model_source": "checkpoints", "model_name": name, "model_type": "SD1.5", "precision": "f32",
-                  "daemon_mode": mode, **more}
+        inputs = {
+            "model_source": "checkpoints",
+            "model_name": name,
+            "model_type": "SD1.5",
+            "precision": "f32",
+            "daemon_mode": mode,
+            **more,
+        }
         link = graph.add("LunaModelRouter", **inputs)
         return Loaded(link, graph.out(link, 1), graph.out(link, 2))
+
     return load
 
 
@@ -71,7 +80,9 @@ class Picture:
         return self.graph.add("CLIPTextEncode", clip=clip or self.models.clip, text=words)
 
     def empty(self, batch: int = 1) -> Link:
-        return self.graph.add("EmptyLatentImage", width=self.size, height=self.size, batch_size=batch)
+        return self.graph.add(
+            "EmptyLatentImage", width=self.size, height=self.size, batch_size=batch
+        )
 
     def image(self) -> Link:
         return self.graph.add("LoadImage", image="picture.png")
@@ -81,11 +92,21 @@ class Picture:
         return self.graph.add("LoadImageMask", image="mask.png", channel="red")
 
     def sample(self, **changed: Any) -> Link:
-        inputs = {"model": self.models.model, "seed": self.seed, "steps": self.steps, "cfg": 6.0, "denoise": 1.0,
-                  "sampler_name": "euler", "scheduler": "normal"}
+        inputs = {
+            "model": self.models.model,
+            "seed": self.seed,
+            "steps": self.steps,
+            "cfg": 6.0,
+            "denoise": 1.0,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+        }
         inputs.update(changed)
-        for name, make in (("positive", lambda: self.positive), ("negative", lambda: self.negative),
-                           ("latent_image", self.empty)):
+        for name, make in (
+            ("positive", lambda: self.positive),
+            ("negative", lambda: self.negative),
+            ("latent_image", self.empty),
+        ):
             if name not in inputs:
                 inputs[name] = make()
         return self.graph.add("KSampler", **inputs)

@@ -55,16 +55,41 @@ class Run:
 class LunaComfyUI(ComfyUI):
     """ComfyUI with comfyui-luna, whose daemon listens at `socket`."""
 
-    def __init__(self, base: pathlib.Path, models: pathlib.Path, socket: pathlib.Path, *extra: str,
-                 pack: bool = True) -> None:
+    def __init__(
+        self,
+        base: pathlib.Path,
+        models: pathlib.Path,
+        socket: pathlib.Path,
+        *extra: str,
+        pack: bool = True,
+    ) -> None:
         more = ["--whitelist-custom-nodes", "comfyui-luna"] if pack else []
-        super().__init__(require_comfyui(), base, [*more, "--extra-model-paths-config", str(base / "paths.yaml"), *extra])
+        super().__init__(
+            require_comfyui(),
+            base,
+            [*more, "--extra-model-paths-config", str(base / "paths.yaml"), *extra],
+        )
         (base / "paths.yaml").write_text(
-            f"luna:\n  base_path: {models}\n" + "".join(f"  {name}: {name}\n" for name in (
-                "checkpoints", "loras", "vae", "text_encoders", "diffusion_models", "embeddings", "vae_approx")))
+            f"luna:\n  base_path: {models}\n"
+            + "".join(
+                f"  {name}: {name}\n"
+                for name in (
+                    "checkpoints",
+                    "loras",
+                    "vae",
+                    "text_encoders",
+                    "diffusion_models",
+                    "embeddings",
+                    "vae_approx",
+                )
+            )
+        )
         if pack:
             (base / "custom_nodes/comfyui-luna").symlink_to(ROOT / "client/comfyui")
-        self._environment = {"LUNA_ADDRESS": f"unix:{socket}", "PYTHONPATH": os.environ["LUNA_CLIENT"]}
+        self._environment = {
+            "LUNA_ADDRESS": f"unix:{socket}",
+            "PYTHONPATH": os.environ["LUNA_CLIENT"],
+        }
 
     def __enter__(self) -> "LunaComfyUI":
         before = {name: os.environ.get(name) for name in self._environment}
@@ -89,8 +114,11 @@ class LunaComfyUI(ComfyUI):
         return re.findall(r"Luna: (.*)", text)
 
     def post(self, path: str, body: dict[str, Any]) -> Any:
-        request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", json.dumps(body).encode(),
-                                         {"Content-Type": "application/json"})
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}{path}",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
         try:
             with urllib.request.urlopen(request, timeout=60) as reply:
                 text = reply.read()
@@ -104,8 +132,12 @@ class LunaComfyUI(ComfyUI):
         connected = threading.Event()
 
         async def follow() -> None:
-            async with aiohttp.ClientSession() as http, http.ws_connect(
-                    f"http://127.0.0.1:{self.port}/ws?clientId={client}", max_msg_size=0) as socket:
+            async with (
+                aiohttp.ClientSession() as http,
+                http.ws_connect(
+                    f"http://127.0.0.1:{self.port}/ws?clientId={client}", max_msg_size=0
+                ) as socket,
+            ):
                 connected.set()
                 async for message in socket:
                     if message.type == aiohttp.WSMsgType.BINARY:
@@ -115,7 +147,11 @@ class LunaComfyUI(ComfyUI):
                         break
                     event = json.loads(message.data)
                     run.events.append((event["type"], event["data"]))
-                    if event["type"] in ("execution_success", "execution_error", "execution_interrupted"):
+                    if event["type"] in (
+                        "execution_success",
+                        "execution_error",
+                        "execution_interrupted",
+                    ):
                         break
             run.ended.set()
 
@@ -131,7 +167,7 @@ class LunaComfyUI(ComfyUI):
             run.previews.append(data[8:])
         elif kind == 3:
             length = struct.unpack(">I", data[4:8])[0]
-            run.texts.append(data[8 + length:].decode())
+            run.texts.append(data[8 + length :].decode())
 
     def wait(self, identity: str, run: Run, seconds: float = 300) -> dict[str, Any]:
         """The outputs by node. Raises WorkflowFailed or Interrupted."""
@@ -157,8 +193,12 @@ class LunaComfyUI(ComfyUI):
         return self.saved(self.execute(graph))
 
     def saved(self, outputs: dict[str, Any]) -> numpy.ndarray:
-        files = [self.output_file(item) for output in outputs.values() for item in output.get("images", ())
-                 if item["type"] == "output"]
+        files = [
+            self.output_file(item)
+            for output in outputs.values()
+            for item in output.get("images", ())
+            if item["type"] == "output"
+        ]
         assert files, f"no picture was saved: {outputs}"
         return numpy.stack([numpy.asarray(Image.open(file).convert("RGB")) for file in files])
 
@@ -185,5 +225,11 @@ def difference(one: numpy.ndarray, other: numpy.ndarray) -> int:
 
 def memory_mib(pid: int) -> tuple[float, float]:
     """(proportional set size, private memory) of a process."""
-    values = dict(re.findall(r"^(\w+): +(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
-    return int(values["Pss"]) / 1024, (int(values["Private_Clean"]) + int(values["Private_Dirty"])) / 1024
+    values = dict(
+        re.findall(
+            r"^(\w+): +(\d+) kB", pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M
+        )
+    )
+    return int(values["Pss"]) / 1024, (
+        int(values["Private_Clean"]) + int(values["Private_Dirty"])
+    ) / 1024

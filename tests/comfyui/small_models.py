@@ -16,11 +16,21 @@ class FakeServed:
     """Answers as a daemon whose network returns `answer(row)`, and remembers what it was asked."""
 
     def __init__(self, answer: Any = lambda row: row.x * 0.5) -> None:
-        self.answer, self.rows, self.layers, self.sampling, self.local, self.last_run = answer, [], [], None, None, ""
+        self.answer, self.rows, self.layers, self.sampling, self.local, self.last_run = (
+            answer,
+            [],
+            [],
+            None,
+            None,
+            "",
+        )
 
     def loras(self, layers: list) -> list[luna_client.Lora]:
         self.layers = list(layers)
-        return [luna_client.Lora(f"sha256:{number}", layer.strength) for number, layer in enumerate(layers)]
+        return [
+            luna_client.Lora(f"sha256:{number}", layer.strength)
+            for number, layer in enumerate(layers)
+        ]
 
     def denoise(self, rows: list[luna_client.DenoiseRow]) -> torch.Tensor:
         self.rows = rows

@@ -1,4 +1,5 @@
-"""The daemon gets the whole trajectory when all of it is data; each Python function in the way is told by name."""
+"""The daemon gets the whole trajectory when all of it is data; each Python function in the way is
+told by name."""
 
 from typing import Any
 
@@ -27,14 +28,23 @@ def guider_of(patcher: Any, positive: Any = None, kind: type = comfy.samplers.CF
     guider = kind(patcher.clone())
     guider.set_conds([COND] if positive is None else positive, [COND])
     guider.set_cfg(5.0)
-    guider.conds = {name: [entry.copy() for entry in entries] for name, entries in guider.original_conds.items()}
+    guider.conds = {
+        name: [entry.copy() for entry in entries] for name, entries in guider.original_conds.items()
+    }
     guider.model_options = comfy.model_patcher.create_model_options_clone(guider.model_options)
-    comfy.sampler_helpers.prepare_model_patcher(guider.model_patcher, guider.conds, guider.model_options)
+    comfy.sampler_helpers.prepare_model_patcher(
+        guider.model_patcher, guider.conds, guider.model_options
+    )
     return guider
 
 
-def chosen(guider: Any, sampler: str = "euler", sigmas: torch.Tensor = SIGMAS, callback: Any = None,
-           seed: int | None = 3) -> Any:
+def chosen(
+    guider: Any,
+    sampler: str = "euler",
+    sigmas: torch.Tensor = SIGMAS,
+    callback: Any = None,
+    seed: int | None = 3,
+) -> Any:
     return choose(guider, comfy.samplers.sampler_object(sampler), sigmas, callback, seed, KEY)
 
 
@@ -66,7 +76,9 @@ def _mask_function(patcher: Any) -> None:
 
 
 def _model_wrapper(patcher: Any) -> None:
-    patcher.set_model_unet_function_wrapper(lambda apply, args: apply(args["input"], args["timestep"], **args["c"]))
+    patcher.set_model_unet_function_wrapper(
+        lambda apply, args: apply(args["input"], args["timestep"], **args["c"])
+    )
 
 
 def _foreign_wrapper(patcher: Any) -> None:
@@ -77,12 +89,21 @@ def _sampling(patcher: Any) -> None:
     patcher.add_object_patch("model_sampling", object())
 
 
-@pytest.mark.parametrize("change, said", [
-    (_cfg_function, "sampler_cfg_function"), (_post_cfg, "sampler_post_cfg_function"),
-    (_mask_function, "denoise_mask_function"), (_model_wrapper, "model_function_wrapper"),
-    (_foreign_wrapper, "predict_noise of 'lazy_cache'"), (_sampling, "model_sampling"),
-    (lambda patcher: patcher.disable_model_cfg1_optimization(), "disable_cfg1_optimization")])
-def test_python_around_the_network_is_step_by_step_and_named(patcher, change: Any, said: str) -> None:
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (_cfg_function, "sampler_cfg_function"),
+        (_post_cfg, "sampler_post_cfg_function"),
+        (_mask_function, "denoise_mask_function"),
+        (_model_wrapper, "model_function_wrapper"),
+        (_foreign_wrapper, "predict_noise of 'lazy_cache'"),
+        (_sampling, "model_sampling"),
+        (lambda patcher: patcher.disable_model_cfg1_optimization(), "disable_cfg1_optimization"),
+    ],
+)
+def test_python_around_the_network_is_step_by_step_and_named(
+    patcher, change: Any, said: str
+) -> None:
     changed = patcher.clone()
     change(changed)
     with pytest.raises(StepByStep, match=said):
@@ -97,8 +118,12 @@ def test_a_guider_of_another_kind_is_step_by_step(patcher) -> None:
         chosen(guider_of(patcher, kind=Mine))
 
 
-@pytest.mark.parametrize("key, value", [("control", object()), ("unclip_conditioning", []), ("my_pack", 1.0)])
-def test_a_conditioning_that_the_wire_lacks_is_step_by_step(patcher, key: str, value: object) -> None:
+@pytest.mark.parametrize(
+    "key, value", [("control", object()), ("unclip_conditioning", []), ("my_pack", 1.0)]
+)
+def test_a_conditioning_that_the_wire_lacks_is_step_by_step(
+    patcher, key: str, value: object
+) -> None:
     if value == []:
         value = [torch.zeros(1)]
     with pytest.raises(StepByStep, match=key):
@@ -106,11 +131,30 @@ def test_a_conditioning_that_the_wire_lacks_is_step_by_step(patcher, key: str, v
 
 
 def test_areas_masks_ranges_and_sizes_of_a_conditioning_are_data() -> None:
-    made, = entries([{"cross_attn": COND[0], "area": ("percentage", 0.5, 0.6, 0.1, 0.2), "mask": torch.ones(1, 8, 8),
-                      "strength": 0.7, "mask_strength": 0.6, "set_area_to_bounds": True, "start_percent": 0.2,
-                      "width": 512, "pooled_output": None, "uuid": 1, "model_conds": {}}])
+    (made,) = entries(
+        [
+            {
+                "cross_attn": COND[0],
+                "area": ("percentage", 0.5, 0.6, 0.1, 0.2),
+                "mask": torch.ones(1, 8, 8),
+                "strength": 0.7,
+                "mask_strength": 0.6,
+                "set_area_to_bounds": True,
+                "start_percent": 0.2,
+                "width": 512,
+                "pooled_output": None,
+                "uuid": 1,
+                "model_conds": {},
+            }
+        ]
+    )
     assert made.area.fractional and (made.area.height, made.area.x) == (0.5, 0.2)
-    assert (made.strength, made.mask_strength, made.start_percent, made.numbers) == (0.7, 0.6, 0.2, {"width": 512.0})
+    assert (made.strength, made.mask_strength, made.start_percent, made.numbers) == (
+        0.7,
+        0.6,
+        0.2,
+        {"width": 512.0},
+    )
     assert made.set_area_to_bounds and made.mask.shape == (1, 8, 8)
 
 
@@ -145,7 +189,9 @@ def test_functions_inside_the_network_are_refused_by_name_with_what_to_do(patche
     changed = patcher.clone()
     changed.set_model_attn2_patch(lambda *_: None)
     changed.set_model_attn1_replace(lambda *_: None, "input", 1)
-    with pytest.raises(unserved.UnservedByLuna, match="'attn2_patch'.*'attn1'.*force_local"):
+    with pytest.raises(unserved.UnservedByLuna, match=r"'attn2_patch'.*'attn1'.*force_local"):
         unserved.refuse(unserved.inside_network(changed.model_options["transformer_options"]))
     assert unserved.of_conditioning({"positive": [{"control": object()}, {"gligen": ("a",)}]}) == [
-        "GLIGEN", "a ControlNet"]
+        "GLIGEN",
+        "a ControlNet",
+    ]

@@ -1,4 +1,5 @@
-"""Every stock node behind Luna Model Router gives the picture that it gives behind ComfyUI's own loader."""
+"""Every stock node behind Luna Model Router gives the picture that it gives behind ComfyUI's own
+loader."""
 
 import features
 import graphs
@@ -23,8 +24,11 @@ def _compare(comfyui, feature: features.Feature, checkpoint: str, cut: str | Non
     found = comfyui.pictures(graphs.build(feature.make, graphs.luna(checkpoint)))
     told = comfyui.lines()[before:]
     WORST[feature.name] = difference(expected, found)
-    print(f"{feature.name}: {WORST[feature.name]}/255", *[line for line in told if "daemon" in line or "step" in line],
-          sep="\n  ")
+    print(
+        f"{feature.name}: {WORST[feature.name]}/255",
+        *[line for line in told if "daemon" in line or "step" in line],
+        sep="\n  ",
+    )
     assert WORST[feature.name] <= LIMIT
     if cut == "B":
         assert any(line.endswith("on the daemon") for line in told), told
@@ -37,11 +41,21 @@ def _compare(comfyui, feature: features.Feature, checkpoint: str, cut: str | Non
 def test_a_stock_node_gives_the_same_picture(comfyui, plain, feature: features.Feature) -> None:
     expected = _compare(comfyui, feature, CHECKPOINT, feature.cut)
     if feature.make is not features.text_to_image and expected.shape == plain.shape:
-        assert difference(expected, plain) > 3 * LIMIT, "the feature changes nothing here, so nothing was compared"
+        assert difference(expected, plain) > 3 * LIMIT, (
+            "the feature changes nothing here, so nothing was compared"
+        )
 
 
-@pytest.mark.parametrize("feature", [one for one in features.FEATURES if one.name in (
-    "text_to_image", "inpaint_model_conditioning", "set_latent_noise_mask", "rescale_cfg")], ids=lambda one: one.name)
+@pytest.mark.parametrize(
+    "feature",
+    [
+        one
+        for one in features.FEATURES
+        if one.name
+        in ("text_to_image", "inpaint_model_conditioning", "set_latent_noise_mask", "rescale_cfg")
+    ],
+    ids=lambda one: one.name,
+)
 def test_an_inpainting_model_gives_the_same_picture(comfyui, feature: features.Feature) -> None:
     _compare(comfyui, feature, INPAINT, feature.cut)
 
@@ -51,19 +65,34 @@ def test_files_of_a_model_s_parts_give_the_same_picture(comfyui) -> None:
         return graphs.Loaded(
             graph.add("UNETLoader", unet_name="alone-unet.safetensors", weight_dtype="default"),
             graph.add("CLIPLoader", clip_name="alone-clip-l.safetensors", type="stable_diffusion"),
-            graph.add("VAELoader", vae_name="alone-vae.safetensors"))
+            graph.add("VAELoader", vae_name="alone-vae.safetensors"),
+        )
 
     expected = comfyui.pictures(graphs.build(features.lora_on_model_and_clip, stock))
-    found = comfyui.pictures(graphs.build(features.lora_on_model_and_clip, graphs.luna(
-        "alone-unet.safetensors", model_source="diffusion_models", clip_1="alone-clip-l.safetensors",
-        vae_name="alone-vae.safetensors")))
+    found = comfyui.pictures(
+        graphs.build(
+            features.lora_on_model_and_clip,
+            graphs.luna(
+                "alone-unet.safetensors",
+                model_source="diffusion_models",
+                clip_1="alone-clip-l.safetensors",
+                vae_name="alone-vae.safetensors",
+            ),
+        )
+    )
     assert difference(expected, found) <= LIMIT
 
 
 def test_reset_model_weights_gives_exactly_the_model_without_loras(comfyui) -> None:
     def with_reset(p: graphs.Picture) -> None:
-        loaded = p.graph.add("LoraLoader", model=p.models.model, clip=p.models.clip, lora_name="ink.safetensors",
-                             strength_model=0.8, strength_clip=0.8)
+        loaded = p.graph.add(
+            "LoraLoader",
+            model=p.models.model,
+            clip=p.models.clip,
+            lora_name="ink.safetensors",
+            strength_model=0.8,
+            strength_clip=0.8,
+        )
         reset = p.graph.add("LunaResetModelWeights", model=loaded, clip=p.graph.out(loaded, 1))
         p.models.clip = p.graph.out(reset, 1)
         p.finish(p.sample(model=reset))

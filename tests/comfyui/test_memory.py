@@ -1,4 +1,5 @@
-"""Three ComfyUIs on one daemon: the weights are in memory once, and a ComfyUI with Luna's nodes stays small."""
+"""Three ComfyUIs on one daemon: the weights are in memory once, and a ComfyUI with Luna's nodes
+stays small."""
 
 import pathlib
 from collections.abc import Iterator
@@ -32,21 +33,34 @@ def _weights(daemon: Daemon) -> int:
         return sum(worker.resident_bytes for worker in luna.status().workers)
 
 
-def test_three_comfyuis_hold_the_weights_once_and_stay_near_an_empty_one(alone, models, tmp_path) -> None:
+def test_three_comfyuis_hold_the_weights_once_and_stay_near_an_empty_one(
+    alone, models, tmp_path
+) -> None:
     with ExitStack() as stack:
-        empty = stack.enter_context(LunaComfyUI(tmp_path / "empty", models, alone.socket, pack=False))
-        users = [stack.enter_context(LunaComfyUI(tmp_path / f"user{number}", models, alone.socket))
-                 for number in range(3)]
+        empty = stack.enter_context(
+            LunaComfyUI(tmp_path / "empty", models, alone.socket, pack=False)
+        )
+        users = [
+            stack.enter_context(LunaComfyUI(tmp_path / f"user{number}", models, alone.socket))
+            for number in range(3)
+        ]
         held: list[tuple[int, float]] = []
         for number, user in enumerate(users):
             write_pictures(user.base / "input")
-            for feature in (features.lora_on_model_and_clip, features.image_to_image, features.rescale_cfg):
+            for feature in (
+                features.lora_on_model_and_clip,
+                features.image_to_image,
+                features.rescale_cfg,
+            ):
                 user.pictures(graphs.build(feature, graphs.luna(CHECKPOINT), seed=number))
             held.append((_weights(alone), _daemon_mib(alone)))
         above = [memory_mib(user.pid)[0] - memory_mib(empty.pid)[0] for user in users]
-        print(f"an empty ComfyUI: {memory_mib(empty.pid)[0]:.0f} MiB; above it: "
-              f"{', '.join(f'{one:.0f}' for one in above)} MiB; daemon with its worker after each: "
-              f"{', '.join(f'{mib:.0f}' for _, mib in held)} MiB, of which weights {held[0][0] >> 20} MiB")
+        print(
+            f"an empty ComfyUI: {memory_mib(empty.pid)[0]:.0f} MiB; above it: "
+            f"{', '.join(f'{one:.0f}' for one in above)} MiB; daemon with its worker after each: "
+            f"{', '.join(f'{mib:.0f}' for _, mib in held)} MiB, "
+            f"of which weights {held[0][0] >> 20} MiB"
+        )
         assert max(above) <= ABOVE_EMPTY_MIB
         assert held[0][0] == held[1][0] == held[2][0]
         assert held[2][1] <= 1.1 * held[0][1]

@@ -17,7 +17,9 @@ from small_models import ROOT, FakeServed, remote_patcher
 @pytest.fixture(scope="module")
 def lora(patcher):
     file = comfy.utils.load_torch_file(str(ROOT / "models/loras/luna-pencil.safetensors"))
-    return comfy.lora.load_lora(file, comfy.lora.model_lora_keys_unet(patcher.model, {}), log_missing=False)
+    return comfy.lora.load_lora(
+        file, comfy.lora.model_lora_keys_unet(patcher.model, {}), log_missing=False
+    )
 
 
 @pytest.fixture(scope="module")
@@ -27,12 +29,20 @@ def patcher():
 
 def test_it_is_what_nodes_test_for(patcher) -> None:
     assert isinstance(patcher, comfy.model_patcher.ModelPatcher)
-    assert isinstance(patcher.model, comfy.model_base.BaseModel) and type(patcher.model).__name__ == "BaseModel"
+    assert (
+        isinstance(patcher.model, comfy.model_base.BaseModel)
+        and type(patcher.model).__name__ == "BaseModel"
+    )
 
 
 def test_comfyui_loads_and_unloads_it_and_it_takes_no_memory(patcher) -> None:
     comfy.model_management.load_models_gpu([patcher.clone()], memory_required=1 << 40)
-    assert patcher.model_size() == patcher.loaded_size() == patcher.model.memory_required([2, 4, 128, 128]) == 0
+    assert (
+        patcher.model_size()
+        == patcher.loaded_size()
+        == patcher.model.memory_required([2, 4, 128, 128])
+        == 0
+    )
     comfy.model_management.unload_all_models()
     assert all(weight.is_meta for weight in patcher.model.diffusion_model.parameters())
 
@@ -60,8 +70,10 @@ def test_a_clone_keeps_the_wrapper_of_whole_trajectories(patcher) -> None:
 
 
 def test_token_dictionaries_keep_weights_and_embeddings() -> None:
-    wire = wire_tokens({"l": [[(49406, 1.0), (torch.ones(3, dtype=torch.float16), 1.2), (5, 0.5, 7)]]})
-    (start, vector, word), = wire["l"]
+    wire = wire_tokens(
+        {"l": [[(49406, 1.0), (torch.ones(3, dtype=torch.float16), 1.2), (5, 0.5, 7)]]}
+    )
+    ((start, vector, word),) = wire["l"]
     assert start == (49406, 1.0) and word == (5, 0.5)
     assert vector[0].dtype == numpy.float32 and vector[0].tolist() == [1, 1, 1] and vector[1] == 1.2
 

@@ -17,7 +17,9 @@ def test_options_travel_as_numbers() -> None:
 
 
 def test_options_that_are_no_numbers_have_no_name() -> None:
-    assert "solver_type" in named_sampler(comfy.samplers.ksampler("dpmpp_2m_sde", {"solver_type": "heun"}))
+    assert "solver_type" in named_sampler(
+        comfy.samplers.ksampler("dpmpp_2m_sde", {"solver_type": "heun"})
+    )
 
 
 def test_a_function_of_another_pack_has_no_name() -> None:
@@ -35,8 +37,13 @@ def test_a_sampler_class_of_another_pack_has_no_name() -> None:
 
 
 def test_noise_drawn_anew_for_inpainting_is_ddim_s_alone() -> None:
-    assert named_sampler(comfy.samplers.ksampler("euler", inpaint_options={"random": True})).name == "ddim"
-    assert "noise anew" in named_sampler(comfy.samplers.ksampler("heun", inpaint_options={"random": True}))
+    assert (
+        named_sampler(comfy.samplers.ksampler("euler", inpaint_options={"random": True})).name
+        == "ddim"
+    )
+    assert "noise anew" in named_sampler(
+        comfy.samplers.ksampler("heun", inpaint_options={"random": True})
+    )
     assert "other" in named_sampler(comfy.samplers.ksampler("heun", inpaint_options={"other": 1}))
 
 

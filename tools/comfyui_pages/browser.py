@@ -1,4 +1,5 @@
-"""A headless Chromium, spoken to over its DevTools protocol: open a page, run JavaScript in it, take a picture."""
+"""A headless Chromium, spoken to over its DevTools protocol: open a page, run JavaScript in it,
+take a picture."""
 
 import asyncio
 import base64
@@ -40,7 +41,9 @@ class Page:
 
     async def run(self, script: str) -> Any:
         """The value of an expression; a promise is waited for."""
-        reply = await self.command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        reply = await self.command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
         if "exceptionDetails" in reply:
             details = reply["exceptionDetails"]
             raise RuntimeError(details.get("exception", {}).get("description", details["text"]))
@@ -49,15 +52,21 @@ class Page:
     async def wait_for(self, script: str, seconds: float = 60) -> None:
         """Until an expression is true."""
         for _ in range(int(seconds / 0.25)):
-            if await self.run(f"(() => {{ try {{ return !!({script}) }} catch (_) {{ return false }} }})()"):
+            if await self.run(
+                f"(() => {{ try {{ return !!({script}) }} catch (_) {{ return false }} }})()"
+            ):
                 return
             await asyncio.sleep(0.25)
         raise TimeoutError(f"never true on the page: {script}")
 
-    async def picture(self, file: pathlib.Path, x: float, y: float, width: float, height: float,
-                      scale: float = 1) -> None:
-        reply = await self.command("Page.captureScreenshot", format="png",
-                                   clip={"x": x, "y": y, "width": width, "height": height, "scale": scale})
+    async def picture(
+        self, file: pathlib.Path, x: float, y: float, width: float, height: float, scale: float = 1
+    ) -> None:
+        reply = await self.command(
+            "Page.captureScreenshot",
+            format="png",
+            clip={"x": x, "y": y, "width": width, "height": height, "scale": scale},
+        )
         file.write_bytes(base64.b64decode(reply["data"]))
 
 
@@ -65,14 +74,30 @@ class Browser:
     """Context manager; `chromium` of the PATH."""
 
     def __init__(self, width: int, height: int) -> None:
-        program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+        program = (
+            shutil.which("chromium")
+            or shutil.which("chromium-browser")
+            or shutil.which("google-chrome")
+        )
         if not program:
             raise FileNotFoundError("chromium is not installed")
         self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._process = subprocess.Popen(
-            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--remote-debugging-port=0",
-             f"--user-data-dir={self._folder.name}", f"--window-size={width},{height}", "about:blank"],
-            stderr=subprocess.PIPE, text=True, env=dict(os.environ, HOME=self._folder.name))
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--hide-scrollbars",
+                "--remote-debugging-port=0",
+                f"--user-data-dir={self._folder.name}",
+                f"--window-size={width},{height}",
+                "about:blank",
+            ],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=dict(os.environ, HOME=self._folder.name),
+        )
         self._size = (width, height)
 
     async def __aenter__(self) -> Page:
@@ -87,12 +112,21 @@ class Browser:
         async with self._http.put(f"http://127.0.0.1:{port}/json/new?about:blank") as reply:
             address = (await reply.json())["webSocketDebuggerUrl"]
         page = Page(await self._http.ws_connect(address, max_msg_size=0))
-        await page.command("Emulation.setDeviceMetricsOverride", width=self._size[0], height=self._size[1],
-                           deviceScaleFactor=1, mobile=False)
+        await page.command(
+            "Emulation.setDeviceMetricsOverride",
+            width=self._size[0],
+            height=self._size[1],
+            deviceScaleFactor=1,
+            mobile=False,
+        )
         return page
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None,
-                        trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._http.close()
         self._process.terminate()
         await asyncio.to_thread(self._process.wait)

@@ -1,9 +1,11 @@
-"""The pictures of docs/comfyui.md, and the workflows of client/comfyui/examples, from a real ComfyUI in a real browser.
+"""The pictures of docs/comfyui.md, and the workflows of client/comfyui/examples, from a real
+ComfyUI in a real browser.
 
 usage: pages.py PROGRAMS [--only NAME ...]
 
-PROGRAMS holds lunad and luna-worker. COMFYUI_DIR and COMFYUI_PYTHON as for the tests; that Python also has ComfyUI's
-front end (comfyui-frontend-package). Chromium is on the PATH. The shipped model draws.
+PROGRAMS holds lunad and luna-worker. COMFYUI_DIR and COMFYUI_PYTHON as for the tests; that Python
+also has ComfyUI's front end (comfyui-frontend-package). Chromium is on the PATH. The shipped model
+draws.
 """
 
 import argparse
@@ -32,16 +34,34 @@ CHECKPOINT = "luna-scenes.safetensors"
 
 def text_to_image(p: graphs.Picture) -> None:
     p.size, p.steps, p.seed = 128, 20, 12
-    p.finish(p.sample(positive=p.text("a red boat at sea"), negative=p.text("blurry"), sampler_name="dpmpp_2m",
-                      scheduler="karras"))
+    p.finish(
+        p.sample(
+            positive=p.text("a red boat at sea"),
+            negative=p.text("blurry"),
+            sampler_name="dpmpp_2m",
+            scheduler="karras",
+        )
+    )
 
 
 def two_loras_and_reset(p: graphs.Picture) -> None:
     p.size, p.steps, p.seed = 128, 20, 12
-    first = p.graph.add("LoraLoader", model=p.models.model, clip=p.models.clip, lora_name="luna-pencil.safetensors",
-                        strength_model=0.8, strength_clip=0.8)
-    second = p.graph.add("LoraLoader", model=first, clip=p.graph.out(first, 1), lora_name="luna-duotone.safetensors",
-                         strength_model=0.4, strength_clip=0.4)
+    first = p.graph.add(
+        "LoraLoader",
+        model=p.models.model,
+        clip=p.models.clip,
+        lora_name="luna-pencil.safetensors",
+        strength_model=0.8,
+        strength_clip=0.8,
+    )
+    second = p.graph.add(
+        "LoraLoader",
+        model=first,
+        clip=p.graph.out(first, 1),
+        lora_name="luna-duotone.safetensors",
+        strength_model=0.4,
+        strength_clip=0.4,
+    )
     reset = p.graph.add("LunaResetModelWeights", model=second, clip=p.graph.out(second, 1))
     words = "a brown house in a forest"
     clip = p.graph.out(second, 1)
@@ -66,15 +86,21 @@ class Example:
     picture: str = ""
 
 
-PAGES = (Example("text_to_image", text_to_image, "comfyui-router.png"), Example("two_loras_and_reset", two_loras_and_reset),
-         Example("daemon_status", daemon_status, "comfyui-status.png"))
+PAGES = (
+    Example("text_to_image", text_to_image, "comfyui-router.png"),
+    Example("two_loras_and_reset", two_loras_and_reset),
+    Example("daemon_status", daemon_status, "comfyui-status.png"),
+)
 
 
 async def shown(page: Page, prompt: dict[str, Any]) -> dict[str, Any]:
-    """Puts an API-format workflow on the canvas, in columns; gives it in the front end's own format."""
+    """Puts an API-format workflow on the canvas, in columns; gives it in the front end's own
+    format."""
     await page.run(f"app.loadApiJson({json.dumps(prompt)}, 'luna.json')")
     await asyncio.sleep(1)
-    await page.run("app.graph._nodes.filter(n => n.type == 'PreviewAny').forEach(n => n.setSize([520, 330]))")
+    await page.run("""const sizes = {PreviewAny: [520, 330], SaveImage: [230, 250]};
+        for (const [type, size] of Object.entries(sizes))
+        app.graph._nodes.filter(node => node.type == type).forEach(node => node.setSize(size))""")
     await page.run("app.graph.arrange(60)")
     return json.loads(await page.run("JSON.stringify(app.graph.serialize())"))
 
@@ -84,7 +110,8 @@ async def fitted(page: Page) -> tuple[float, float, float, float]:
     return await page.run(f"""(() => {{
         const boxes = app.graph._nodes.map(node => node.getBounding());
         const left = Math.min(...boxes.map(b => b[0])), top = Math.min(...boxes.map(b => b[1]));
-        const right = Math.max(...boxes.map(b => b[0] + b[2])), bottom = Math.max(...boxes.map(b => b[1] + b[3]));
+        const right = Math.max(...boxes.map(b => b[0] + b[2]));
+        const bottom = Math.max(...boxes.map(b => b[1] + b[3]));
         const scale = Math.min(1, {WIDTH - 180} / (right - left), {HEIGHT - 170} / (bottom - top));
         app.canvas.ds.scale = scale;
         app.canvas.ds.offset[0] = 120 / scale - left;
@@ -114,9 +141,18 @@ def smaller(file: pathlib.Path) -> None:
 
 
 async def make(comfyui: Any, wanted: list[str]) -> None:
-    loader = graphs.luna(CHECKPOINT, "auto", precision="auto", clip_1="from checkpoint", clip_2="from checkpoint",
-                         clip_3="from checkpoint", clip_4="from checkpoint", vae_name="from checkpoint", workflow_id="",
-                         daemon_address="")
+    loader = graphs.luna(
+        CHECKPOINT,
+        "auto",
+        precision="auto",
+        clip_1="from checkpoint",
+        clip_2="from checkpoint",
+        clip_3="from checkpoint",
+        clip_4="from checkpoint",
+        vae_name="from checkpoint",
+        workflow_id="",
+        daemon_address="",
+    )
     async with Browser(WIDTH, HEIGHT) as page:
         for example in PAGES:
             if wanted and example.name not in wanted:
@@ -126,7 +162,9 @@ async def make(comfyui: Any, wanted: list[str]) -> None:
             await page.wait_for("app.graph && LiteGraph.registered_node_types.LunaModelRouter")
             await asyncio.sleep(3)
             workflow = await shown(page, graphs.build(example.make, loader))
-            (EXAMPLES / f"{example.name}.json").write_text(json.dumps(workflow, separators=(",", ":")) + "\n")
+            (EXAMPLES / f"{example.name}.json").write_text(
+                json.dumps(workflow, separators=(",", ":")) + "\n"
+            )
             await ran(page, comfyui)
             if example.picture:
                 box = await fitted(page)
@@ -137,7 +175,9 @@ async def make(comfyui: Any, wanted: list[str]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("programs")
     parser.add_argument("--only", nargs="*", default=[])
     words = parser.parse_args()
@@ -151,10 +191,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="luna-") as scratch:
         (pathlib.Path(scratch) / "daemon").mkdir()
         with Daemon(words.programs, ROOT / "models", pathlib.Path(scratch) / "daemon") as daemon:
-            comfyui = LunaComfyUI(pathlib.Path(scratch) / "comfyui", ROOT / "models", daemon.socket,
-                                  "--preview-method", "latent2rgb")
+            comfyui = LunaComfyUI(
+                pathlib.Path(scratch) / "comfyui",
+                ROOT / "models",
+                daemon.socket,
+                "--preview-method",
+                "latent2rgb",
+            )
             at = comfyui.command.index("--front-end-root")
-            del comfyui.command[at:at + 2]
+            del comfyui.command[at : at + 2]
             settings = comfyui.base / "user/default/comfy.settings.json"
             settings.parent.mkdir(parents=True, exist_ok=True)
             settings.write_text(json.dumps({"Comfy.TutorialCompleted": True, "Comfy.Locale": "en"}))

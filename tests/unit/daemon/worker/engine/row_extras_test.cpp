@@ -1,10 +1,11 @@
-// One evaluation with what its client made itself: "y" and "c_concat".
+// One evaluation with what its client made itself: "y", "c_concat" and "timestep".
 #include <cmath>
 
 #include <gmock/gmock.h>
 
 #include "daemon/worker/engine/concat_conditioning.h"
 #include "daemon/worker/engine/vector_conditioning.h"
+#include "daemon/worker/sampling/model_sampling.h"
 #include "tests/support/tensor_error.h"
 #include "tests/unit/daemon/worker/engine/variant_fixture.h"
 
@@ -83,6 +84,44 @@ TEST_F(RowExtras, AMaskedPictureThatIsGivenCountsInsteadOfTheEntrys) {
   EXPECT_EQ(x0(given), masked);
   given.rows[0].conditioning.extras["concat_mask"] = made_up("m", {64});
   EXPECT_EQ(x0(given), masked) << "the entry's is not even looked at";
+}
+
+TEST_F(RowExtras, ATimestepFeedsTheNetworkItselfAndGivesItsOwnOutput) {
+  use_sd1(false);
+  DenoiseRequest usual = evaluation();
+  const auto sampling = make_eps_sampling();
+  const std::vector<float> state = floats_of(usual.rows[0].x).value();
+  const std::vector<float> denoised = x0(usual);
+
+  DenoiseRequest raw = evaluation();
+  std::vector<float> input = state;
+  for (float& value : input) value /= std::sqrt(5.0F);  // sqrt(sigma^2 + 1)
+  raw.rows[0].x = tensor_of({4, kHeight, kWidth}, input);
+  raw.rows[0].sigma = 0.1;  // does not count
+  const std::vector<float> timestep{static_cast<float>(sampling->timestep(2))};
+  raw.rows[0].extras["timestep"] = tensor_of({1}, timestep);
+  std::vector<float> expected;
+  for (const float noise : x0(raw)) expected.push_back(state[expected.size()] - 2 * noise);
+  EXPECT_THAT(expected, IsNear(denoised, 1e-5));
+}
+
+TEST_F(RowExtras, ATimestepBetweenTheTablesIsFedAsItIs) {
+  use_sd1(false);
+  const auto output = [&](float timestep) {
+    DenoiseRequest request = evaluation();
+    request.rows[0].extras["timestep"] = tensor_of({1}, std::vector<float>{timestep});
+    return x0(request);
+  };
+  EXPECT_THAT(output(0.4F), Not(IsNear(output(0.0F), 1e-6)));
+  EXPECT_EQ(output(-1.5F), output(-1.5F));
+}
+
+TEST_F(RowExtras, ATimestepThatIsNotOneFiniteNumberIsRefused) {
+  use_sd1(false);
+  EXPECT_THAT(refusal("timestep", made_up("t", {2})).message(),
+              HasSubstr("rows[0].extras.timestep: expected one number, found f32[2]"));
+  EXPECT_THAT(refusal("timestep", tensor_of({1}, std::vector<float>{NAN})).message(),
+              HasSubstr("rows[0].extras.timestep: expected finite values"));
 }
 
 TEST_F(RowExtras, RowsOfOneCallHaveTheirOwnEach) {
