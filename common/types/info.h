@@ -87,6 +87,7 @@ struct StatusInfo {
   std::uint64_t component_reads = 0;  ///< components that a worker read from a file
   std::vector<std::string> pinned_files;  ///< their components are never evicted, wherever loaded
   std::vector<EventInfo> events;
+  std::vector<std::string> samplers, schedulers;  ///< what SamplerRun takes
 };
 
 }  // namespace luna
