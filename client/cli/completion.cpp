@@ -6,6 +6,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "common/types/sampling_names.h"
+
 namespace luna::client {
 namespace {
 
@@ -24,10 +26,8 @@ struct Entry {
 
 const std::map<std::string, std::string>& known_values() {
   static const std::map<std::string, std::string> values = {
-      {"--sampler", "euler euler_ancestral heun dpmpp_2m dpmpp_sde dpmpp_2m_sde lcm ddim uni_pc"},
-      {"--scheduler",
-       "normal karras exponential sgm_uniform simple ddim_uniform beta linear_quadratic "
-       "kl_optimal"},
+      {"--sampler", fmt::format("{}", fmt::join(served_samplers(), " "))},
+      {"--scheduler", fmt::format("{}", fmt::join(served_schedulers(), " "))},
       {"--precision", "f32 bf16 fp16"},
       {"--clip-precision", "f32 bf16 fp16"},
       {"--vae-precision", "f32 bf16 fp16"},

@@ -150,6 +150,8 @@ json to_json(const StatusInfo& status) {
           {"host_copy_hits", status.host_copy_hits},
           {"component_reads", status.component_reads},
           {"pinned_files", status.pinned_files},
+          {"samplers", status.samplers},
+          {"schedulers", status.schedulers},
           {"queues", to_json_list(status.queues)},
           {"jobs",
            {{"accepted", jobs.accepted},

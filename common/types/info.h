@@ -99,6 +99,7 @@ struct StatusInfo {
   std::uint64_t step_evaluations = 0;  ///< answered over step sockets, open or not
   std::vector<std::string> pinned_files;  ///< their components are never evicted, wherever loaded
   std::vector<EventInfo> events;
+  std::vector<std::string> samplers, schedulers;  ///< what SamplerRun takes
 };
 
 }  // namespace luna

@@ -216,6 +216,8 @@ void to_wire(const StatusInfo& status, v1::GetStatusResponse* out) {
   }
   for (const QueueInfo& queue : status.queues) to_wire(queue, out->add_queues());
   for (const std::string& file : status.pinned_files) out->add_pinned_files(to_utf8(file));
+  for (const std::string& name : status.samplers) out->add_samplers(name);
+  for (const std::string& name : status.schedulers) out->add_schedulers(name);
 }
 
 Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& path) {
@@ -261,6 +263,8 @@ Result<StatusInfo> from_wire(v1::GetStatusResponse& message, const FieldPath& pa
                           queue_from_wire(*message.mutable_queues(i), queue_path));
   }
   status.pinned_files.assign(message.pinned_files().begin(), message.pinned_files().end());
+  status.samplers.assign(message.samplers().begin(), message.samplers().end());
+  status.schedulers.assign(message.schedulers().begin(), message.schedulers().end());
   return status;
 }
 

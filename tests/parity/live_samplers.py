@@ -14,14 +14,15 @@ import concurrent.futures
 import itertools
 import json
 import math
-import os
 import pathlib
 import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 
+import comfyui_process
 import luna_process
 import luna_rpc
 
@@ -217,7 +218,7 @@ def write_page(path, programs, results, refused, cases):
     import comfyui_version
     import torch
 
-    luna = subprocess.run([programs / "luna", "version"], capture_output=True, text=True, check=True).stdout.strip()
+    luna = subprocess.run([programs / "lunad", "--version"], capture_output=True, text=True, check=True).stdout.strip()
     number = "{:.0e}".format
     total = summary_of(results, refused, cases)
     schedulers = list(dict.fromkeys(cell["scheduler"] for cell, _ in results))
@@ -228,23 +229,25 @@ def write_page(path, programs, results, refused, cases):
         by_place[key] = max(by_place.get(key, 0.0), error)
     impossible = sorted({f"{cell['scheduler']} at {cell['steps']} step" for cell, _ in refused})
     words = sorted({said for _, said in refused})
-    lines = [
+    paragraphs = [
         "# Samplers and schedulers against ComfyUI", "", "Made by", "", "```",
         "COMFYUI_DIR=<a checkout> COMFYUI_PYTHON=<a Python with its requirements> \\",
         '"$COMFYUI_PYTHON" tests/parity/live_samplers.py build/release/bin --write docs/sampler-parity.md', "```", "",
         f"with ComfyUI {comfyui_version.__version__}, torch {torch.__version__.split('+')[0]}, Python "
-        f"{platform.python_version()}, {luna}; both on the CPU in f32.", "",
+        f"{platform.python_version()}, luna {luna}; both on the CPU in f32. `./dev test --all` runs the same comparison.", "",
         f"Relative error ‖luna − ComfyUI‖ / ‖ComfyUI‖ of final latents of a tiny SD1.5 with made-up weights, {HEIGHT} x "
-        f"{WIDTH} cells, guidance {CFG:g}: ComfyUI's `comfy.sample`",
-        "against `Sample` calls to a running `lunad`. Each field is the worst of "
-        f"{len(STEPS) * len(STRENGTHS) * 2} runs: {', '.join(map(str, STEPS))} steps, denoise "
-        f"{' and '.join(f'{s:g}' for s in STRENGTHS)}, each with and without a mask.", "",
+        f"{WIDTH} cells, guidance {CFG:g}: ComfyUI's `comfy.sample` against `Sample` calls to a running `lunad`, "
+        f"{AT_ONCE} at once. Each field is the worst of {len(STEPS) * len(STRENGTHS) * 2} runs: "
+        f"{', '.join(map(str, STEPS))} steps, denoise {' and '.join(f'{s:g}' for s in STRENGTHS)}, each with and "
+        "without a mask.", "",
         f"{total['trajectories']} trajectories: median {total['median']:.1e}, worst {total['worst']:.1e} "
-        f"({total['worst_cell']['sampler']}, {total['worst_cell']['scheduler']}, {total['worst_cell']['steps']} steps). "
-        f"At most 1e-6: {total['at_most_1e6']}, 1e-5: {total['at_most_1e5']}, 1e-4: {total['at_most_1e4']}.", "",
-        f"What ComfyUI itself cannot do ({total['not_finite_in_comfyui']} runs, NaN there): {'; '.join(impossible)}. "
-        f"Luna refuses: {'; '.join(words)}.", "",
-        "| | " + " | ".join(schedulers) + " |", "|---|" + "---|" * len(schedulers)]
+        f"({total['worst_cell']['sampler']}, {total['worst_cell']['scheduler']}, {total['worst_cell']['steps']} steps, "
+        f"denoise {total['worst_cell']['denoise']:g}). At most 1e-6: {total['at_most_1e6']}, at most 1e-5: "
+        f"{total['at_most_1e5']}, at most 1e-4: {total['at_most_1e4']}.", "",
+        f"What ComfyUI itself cannot do, {total['not_finite_in_comfyui']} runs that end in NaN there: "
+        f"{'; '.join(impossible) or 'none'}. Luna refuses them: {'; '.join(words) or 'none'}.", ""]
+    lines = [line for text in paragraphs for line in (textwrap.wrap(text, 120, break_on_hyphens=False) or [""])]
+    lines += ["| | " + " | ".join(schedulers) + " |", "|---|" + "---|" * len(schedulers)]
     for sampler in samplers:
         lines.append(f"| {sampler} | " + " | ".join(number(by_place[sampler, s]) for s in schedulers) + " |")
     lines += ["", "Conditioning and guidance, the cases of `tests/parity/conditioning_make_fixtures.py`:", "",
@@ -259,8 +262,9 @@ def main():
     parser.add_argument("--write", type=pathlib.Path)
     parser.add_argument("--samplers", nargs="+")
     options = parser.parse_args()
-    if not os.environ.get("COMFYUI_DIR") or not luna_rpc.is_available():
-        print("skipped: COMFYUI_DIR is not set, or grpcio and grpcio-tools are missing")
+    comfyui_process.require_comfyui()
+    if not luna_rpc.is_available():
+        print("skipped: grpcio and grpcio-tools are missing")
         sys.exit(77)
     # ComfyUI reads the command line too.
     sys.argv = sys.argv[:1]

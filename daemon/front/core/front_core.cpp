@@ -6,6 +6,7 @@
 
 #include "common/config/version.h"
 #include "common/log/log.h"
+#include "common/types/sampling_names.h"
 #include "daemon/front/core/deferred.h"
 #include "daemon/front/core/front_state.h"
 #include "daemon/front/core/job_flow.h"
@@ -404,6 +405,8 @@ StatusInfo FrontCore::status() const {
   info.step_evaluations = state.steps.evaluations();
   info.pinned_files = state.pins.list();
   info.events = state.events.events();
+  info.samplers = served_samplers();
+  info.schedulers = served_schedulers();
   return info;
 }
 

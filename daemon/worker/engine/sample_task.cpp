@@ -58,7 +58,7 @@ Status SampleTask::start() {
         "previews: expected every_steps of 0 or more and max_edge in 1..8192, found {} and {}",
         previews.every_steps, previews.max_edge);
   }
-  if (previews.every_steps > 0 && !has_latent_preview(model_->traits().family)) {
+  if (previews.every_steps > 0 && !has_latent_preview(model_->traits())) {
     return error(StatusCode::kUnimplemented, "previews: not served for family {}",
                  model_->traits().family);
   }
@@ -161,7 +161,7 @@ void SampleTask::step_done(int step, const at::Tensor& denoised, double sigma) {
   const int every = request_.previews.every_steps;
   if (every > 0 && steps_done_ % every == 0) {
     auto preview =
-        tensor_ref_of(latent_preview(model_->traits().family, denoised, request_.previews.max_edge),
+        tensor_ref_of(latent_preview(model_->traits(), denoised, request_.previews.max_edge),
                       services_.make_bytes);
     if (preview.ok()) progress.preview = std::move(preview).value();
   }

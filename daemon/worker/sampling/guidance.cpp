@@ -1,6 +1,7 @@
 #include "daemon/worker/sampling/guidance.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace luna::worker {
@@ -34,9 +35,10 @@ at::Tensor cfg_rescaled(const at::Tensor& cond, const at::Tensor& uncond, const 
   const auto velocity = [&](const at::Tensor& x0) { return (kept - x0) * std::sqrt(variance) / s; };
   const at::Tensor v_cond = velocity(cond);
   const at::Tensor v_cfg = cfg_combine(v_cond, velocity(uncond), cfg);
-  const at::IntArrayRef whole_row = {1, 2, 3};
-  const at::Tensor spread = v_cond.std(whole_row, /*unbiased=*/true, /*keepdim=*/true) /
-                            v_cfg.std(whole_row, /*unbiased=*/true, /*keepdim=*/true);
+  constexpr std::array<std::int64_t, 3> whole_row = {1, 2, 3};
+  const at::Tensor spread =
+      v_cond.std(at::IntArrayRef(whole_row), /*unbiased=*/true, /*keepdim=*/true) /
+      v_cfg.std(at::IntArrayRef(whole_row), /*unbiased=*/true, /*keepdim=*/true);
   const at::Tensor v = share * (v_cfg * spread) + (1 - share) * v_cfg;
   return kept - v * s / std::sqrt(variance);
 }

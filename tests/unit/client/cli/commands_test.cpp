@@ -170,6 +170,14 @@ TEST_F(Commands, StatusListsThePinnedFiles) {
   EXPECT_EQ(json_out()["pinned_files"][0], "/models/a.safetensors");
 }
 
+TEST_F(Commands, StatusTellsMachinesWhichSamplersAndSchedulersAreServed) {
+  fake_->status_info.samplers = {"euler", "deis"};
+  fake_->status_info.schedulers = {"karras"};
+  ASSERT_EQ(luna({"status", "--json"}), 0);
+  EXPECT_EQ(json_out()["samplers"], (std::vector<std::string>{"euler", "deis"}));
+  EXPECT_EQ(json_out()["schedulers"], std::vector<std::string>{"karras"});
+}
+
 TEST_F(Commands, ModelsAreInspectedLoadedAndUnloaded) {
   fake_->unload_reply.freed_bytes = 1 << 20;
   ASSERT_EQ(luna({"models", "inspect", "a.safetensors"}), 0);

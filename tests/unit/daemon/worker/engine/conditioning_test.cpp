@@ -1,6 +1,8 @@
 // Lists of conditioning entries, areas, masks, ranges, defaults and guidance, against ComfyUI.
 #include <gmock/gmock.h>
 
+#include "daemon/worker/sampling/model_sampling.h"
+
 #include "tests/support/tensor_error.h"
 #include "tests/unit/daemon/worker/engine/conditioning_fixture.h"
 

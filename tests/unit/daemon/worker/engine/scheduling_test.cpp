@@ -88,13 +88,34 @@ TEST(Counters, FollowAJobFromQueueToEnd) {
   EXPECT_DOUBLE_EQ(report.seconds_in_queue, 2);
 }
 
+DenoiserTraits traits_of(const std::string& family) {
+  DenoiserTraits traits;
+  traits.family = family;
+  return traits;
+}
+
 TEST(LatentPreview, IsAPictureOfAtMostTheAskedSizeAndEightPixelsACell) {
   const at::Tensor x0 = at::zeros({2, 4, 16, 8});
-  const at::Tensor large = latent_preview("sd1", x0, 4096);
+  const at::Tensor large = latent_preview(traits_of("sd1"), x0, 4096);
   EXPECT_EQ(large.sizes().vec(), (std::vector<std::int64_t>{2, 128, 64, 3}));
   EXPECT_EQ(large.scalar_type(), at::kByte);
   EXPECT_EQ(large[0][0][0][0].item<int>(), 127);
-  EXPECT_EQ(latent_preview("sd1", x0, 32).sizes().vec(), (std::vector<std::int64_t>{2, 32, 16, 3}));
+  EXPECT_EQ(latent_preview(traits_of("sd1"), x0, 32).sizes().vec(),
+            (std::vector<std::int64_t>{2, 32, 16, 3}));
+}
+
+TEST(LatentPreview, HasColoursOfEachFamilysOwn) {
+  DenoiserTraits playground = traits_of("sdxl");
+  playground.latent_mean = {0, 0, 0, 0};
+  const at::Tensor x0 = at::ones({1, 4, 1, 1});
+  const auto red = [&](const DenoiserTraits& traits) {
+    EXPECT_TRUE(has_latent_preview(traits));
+    return latent_preview(traits, x0, 1)[0][0][0][0].item<int>();
+  };
+  EXPECT_EQ(red(traits_of("sd1")), 150);
+  EXPECT_EQ(red(traits_of("sdxl")), 128);
+  EXPECT_EQ(red(playground), 111);
+  EXPECT_FALSE(has_latent_preview(traits_of("flux")));
 }
 
 TEST(Memory, TellsWhatIsFreeAndWhatThisProcessHolds) {

@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include "common/types/sampling_names.h"
 #include "daemon/worker/sampling/sampler.h"
+#include "daemon/worker/sampling/schedule.h"
 
 namespace luna::worker {
 namespace {
@@ -53,6 +55,11 @@ TEST(SamplerTable, HasEverySamplerOfComfyUiInItsOrder) {
                                                        "ddim",
                                                        "uni_pc",
                                                        "uni_pc_bh2"}));
+}
+
+TEST(SamplerTable, ServesWhatTheStatusTellsClients) {
+  EXPECT_EQ(sampler_names(), served_samplers());
+  EXPECT_EQ(scheduler_names(), served_schedulers());
 }
 
 TEST(SamplerTable, EveryNameIsListedOnceAndFound) {
