@@ -85,8 +85,8 @@ struct FrontToWorkerEndSession {
   std::string session;
 };
 
-/// Serve this client's step socket. The front keeps a descriptor of it and ends it by shutdown(): of
-/// its reading side, and what runs is answered first; of both, and it is cancelled.
+/// Serve this client's step socket. The front keeps a descriptor of it and ends it by shutdown():
+/// of its reading side, and what runs is answered first; of both, and it is cancelled.
 struct FrontToWorkerOpenSteps {
   StepsOpening opening;
   BytesPtr socket;  ///< descriptor_alone()
