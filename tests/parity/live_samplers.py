@@ -227,7 +227,7 @@ def write_page(path, programs, results, refused, cases):
     number = "{:.0e}".format
     total = summary_of(results, refused, cases)
     schedulers = list(dict.fromkeys(cell["scheduler"] for cell, _ in results))
-    samplers = list(dict.fromkeys(cell["sampler"] for cell, _ in results))
+    samplers = sorted({cell["sampler"] for cell, _ in results})
     runs = list(dict.fromkeys((cell["steps"], cell["denoise"], cell["mask"]) for cell, _ in results))
     words_of_runs = "; ".join(f"{steps} steps, denoise {denoise:g}, {'with' if mask else 'without'} mask"
                               for steps, denoise, mask in sorted(runs))
