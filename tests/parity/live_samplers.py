@@ -5,12 +5,13 @@ relative error anywhere, 1e-5 in the median.
 Both sides have the same tiny SD1.5 with made-up weights, and the same contexts: text and VAE are no part of it. A call
 to lunad is one trajectory; several are under way at once, so that their rows share forwards.
 
-usage: live_samplers.py BIN_FOLDER [--write docs/sampler-parity.md] [--samplers NAME ...]    (COMFYUI_DIR,
-COMFYUI_PYTHON, with grpcio and grpcio-tools)
+usage: live_samplers.py BIN_FOLDER [--write docs/sampler-parity.md]    (COMFYUI_DIR, COMFYUI_PYTHON with grpcio and
+grpcio-tools)
 """
 
 import argparse
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import math
@@ -59,7 +60,12 @@ class Reference:
                        for key, value in model.diffusion_model.state_dict().items()}, folder / f"{name}.safetensors")
 
     def latent(self, cell):
-        comfy = self.conditioning.comfy
+        """NaN where ComfyUI's own sigmas are no numbers: some of its samplers raise then, some do not."""
+        comfy, torch = self.conditioning.comfy, self.torch
+        sigmas = self.samplers.KSampler(self.patcher, cell["steps"], torch.device("cpu"), cell["sampler"],
+                                        cell["scheduler"], cell["denoise"]).sigmas
+        if not bool(torch.isfinite(sigmas).all()):
+            return torch.full((1,), math.nan).numpy()
         latent = self.picture if cell["denoise"] < 1 or cell["mask"] else self.empty
         noise = comfy.sample.prepare_noise(latent, SEED)
         return comfy.sample.sample(
@@ -143,14 +149,14 @@ def relative_error(ours, theirs):
     return error if math.isfinite(error) else math.inf
 
 
-def cells_of(samplers, schedulers):
-    for sampler, scheduler, steps, denoise, mask in itertools.product(samplers, schedulers, STEPS, STRENGTHS,
-                                                                      (False, True)):
-        yield dict(sampler=sampler, scheduler=scheduler, steps=steps, denoise=denoise, mask=mask)
+def runs_of(steps):
+    """Every number of steps at every strength, without and with a mask."""
+    return [dict(zip(("denoise", "mask", "steps"), run)) for run in itertools.product(STRENGTHS, (False, True), steps)]
 
 
-def compare(programs, samplers=None):
-    """(results: [(cell, error)], refused: [(cell, Luna's words)], cases: {name: error})"""
+def compare(programs, samplers, steps, with_cases):
+    """Prints a line of JSON for each case and each trajectory: the error, or none where ComfyUI's result is not finite,
+    and what Luna said if it refused."""
     import numpy
 
     with tempfile.TemporaryDirectory(prefix="luna-samplers-") as folder:
@@ -159,43 +165,42 @@ def compare(programs, samplers=None):
         models.mkdir(parents=True)
         reference = Reference()
         reference.write_models(models)
-        results, refused, cases = [], [], {}
         with luna_process.LunaDaemon(programs, base / "models", base) as daemon, reference.torch.inference_mode():
             luna = Luna(daemon, "tiny.safetensors", reference)
             for name, case in reference.conditioning.CASES.items():
-                if case.get("inpaint"):
+                if case.get("inpaint") or not with_cases:
                     continue
                 theirs = reference.conditioning.run_case(reference.model, case).float().numpy()
                 ours = luna.case(case)
-                cases[name] = math.inf if isinstance(ours, str) else relative_error(numpy.stack(ours), theirs)
-                print(json.dumps(dict(case=name, relative_error=cases[name],
-                                      refused=ours if isinstance(ours, str) else None)), flush=True)
+                said = ours if isinstance(ours, str) else None
+                error = relative_error(ours if said else numpy.stack(ours), theirs)
+                print(json.dumps(dict(case=name, error=error, luna_said=said)), flush=True)
             names = samplers or reference.samplers.SAMPLER_NAMES
             with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
-                for sampler in names:
-                    began = time.time()
-                    cells = list(cells_of([sampler], reference.samplers.SCHEDULER_NAMES))
+                for run, sampler in itertools.product(runs_of(steps), names):
+                    cells = [dict(run, sampler=sampler, scheduler=scheduler)
+                             for scheduler in reference.samplers.SCHEDULER_NAMES]
                     waiting = [pool.submit(luna.latent, cell) for cell in cells]
-                    errors = []
                     for cell, answer in zip(cells, waiting):
-                        try:
-                            theirs = reference.latent(cell)
-                        except Exception as error:  # what ComfyUI cannot do is to be listed, whatever it raises
-                            theirs = numpy.full(1, numpy.nan)
-                            print(json.dumps(dict(cell=cell, comfyui_raised=str(error)[:200])), flush=True)
+                        theirs = reference.latent(cell)
                         ours = answer.result()
-                        if not numpy.isfinite(theirs).all():
-                            refused.append((cell, ours if isinstance(ours, str) else "a latent"))
-                            continue
-                        error = relative_error(ours if isinstance(ours, str) else ours[0], theirs)
-                        errors.append(error)
-                        results.append((cell, error))
-                        if error > LIMIT:
-                            print(json.dumps(dict(cell=cell, relative_error=error,
-                                                  refused=ours if isinstance(ours, str) else None)), flush=True)
-                    print(json.dumps(dict(sampler=sampler, cells=len(cells), worst=max(errors),
-                                          median=statistics.median(errors), seconds=round(time.time() - began, 1))),
-                          flush=True)
+                        said = ours if isinstance(ours, str) else None
+                        possible = bool(numpy.isfinite(theirs).all())
+                        error = relative_error(ours if said else ours[0], theirs) if possible else None
+                        print(json.dumps(dict(cell=cell, error=error, luna_said=said)), flush=True)
+
+
+def read_results(logs):
+    """(results: [(cell, error)], refused: [(cell, Luna's words)], cases: {name: error}) from lines of compare()."""
+    results, refused, cases = [], [], {}
+    for line in itertools.chain.from_iterable(log.read_text().splitlines() for log in logs):
+        found = json.loads(line) if line.startswith("{") else {}
+        if "case" in found:
+            cases[found["case"]] = found["error"]
+        elif "cell" in found and found["error"] is None:
+            refused.append((found["cell"], found["luna_said"] or "a latent"))
+        elif "cell" in found:
+            results.append((found["cell"], found["error"]))
     return results, refused, cases
 
 
@@ -208,7 +213,7 @@ def summary_of(results, refused, cases):
     return dict(trajectories=len(errors), median=statistics.median(errors), worst=worst[1], worst_cell=worst[0],
                 at_most_1e6=sum(error <= 1e-6 for error in errors), at_most_1e5=sum(error <= 1e-5 for error in errors),
                 at_most_1e4=sum(error <= 1e-4 for error in errors), not_finite_in_comfyui=len(refused),
-                conditioning_cases=len(cases), conditioning_worst=max(cases.values()), failed=failed,
+                conditioning_cases=len(cases), conditioning_worst=max(cases.values(), default=None), failed=failed,
                 verdict="ok" if passed else "FAILED")
 
 
@@ -222,7 +227,10 @@ def write_page(path, programs, results, refused, cases):
     number = "{:.0e}".format
     total = summary_of(results, refused, cases)
     schedulers = list(dict.fromkeys(cell["scheduler"] for cell, _ in results))
-    samplers = list(dict.fromkeys(cell["sampler"] for cell, _ in results))
+    samplers = sorted({cell["sampler"] for cell, _ in results})
+    runs = list(dict.fromkeys((cell["steps"], cell["denoise"], cell["mask"]) for cell, _ in results))
+    words_of_runs = "; ".join(f"{steps} steps, denoise {denoise:g}, {'with' if mask else 'without'} mask"
+                              for steps, denoise, mask in sorted(runs))
     by_place = {}
     for cell, error in results:
         key = cell["sampler"], cell["scheduler"]
@@ -237,9 +245,7 @@ def write_page(path, programs, results, refused, cases):
         f"{platform.python_version()}, luna {luna}; both on the CPU in f32. `./dev test --all` runs the same comparison.", "",
         f"Relative error ‖luna − ComfyUI‖ / ‖ComfyUI‖ of final latents of a tiny SD1.5 with made-up weights, {HEIGHT} x "
         f"{WIDTH} cells, guidance {CFG:g}: ComfyUI's `comfy.sample` against `Sample` calls to a running `lunad`, "
-        f"{AT_ONCE} at once. Each field is the worst of {len(STEPS) * len(STRENGTHS) * 2} runs: "
-        f"{', '.join(map(str, STEPS))} steps, denoise {' and '.join(f'{s:g}' for s in STRENGTHS)}, each with and "
-        "without a mask.", "",
+        f"{AT_ONCE} at once. Each field is the worst of {len(runs)} runs: {words_of_runs}.", "",
         f"{total['trajectories']} trajectories: median {total['median']:.1e}, worst {total['worst']:.1e} "
         f"({total['worst_cell']['sampler']}, {total['worst_cell']['scheduler']}, {total['worst_cell']['steps']} steps, "
         f"denoise {total['worst_cell']['denoise']:g}). At most 1e-6: {total['at_most_1e6']}, at most 1e-5: "
@@ -249,7 +255,10 @@ def write_page(path, programs, results, refused, cases):
     lines = [line for text in paragraphs for line in (textwrap.wrap(text, 120, break_on_hyphens=False) or [""])]
     lines += ["| | " + " | ".join(schedulers) + " |", "|---|" + "---|" * len(schedulers)]
     for sampler in samplers:
-        lines.append(f"| {sampler} | " + " | ".join(number(by_place[sampler, s]) for s in schedulers) + " |")
+        lines.append(f"| {sampler} | " + " | ".join(number(by_place[sampler, s]) if (sampler, s) in by_place else "" for s in schedulers) + " |")
+    if not cases:
+        path.write_text("\n".join(lines) + "\n")
+        return
     lines += ["", "Conditioning and guidance, the cases of `tests/parity/conditioning_make_fixtures.py`:", "",
               "| case | error |", "|---|---|"]
     lines += [f"| {name} | {number(error)} |" for name, error in cases.items()]
@@ -260,19 +269,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("programs", type=pathlib.Path)
     parser.add_argument("--write", type=pathlib.Path)
-    parser.add_argument("--samplers", nargs="+")
+    parser.add_argument("--samplers", nargs="+", help="only these")
+    parser.add_argument("--steps", nargs="+", type=int, default=STEPS, help="only these numbers of steps")
+    parser.add_argument("--without-cases", action="store_true", help="leaves out the cases of conditioning")
+    parser.add_argument("--log", type=pathlib.Path, help="where the lines of results go; without it a temporary file")
+    parser.add_argument("--join", type=pathlib.Path, nargs="+", help="logs of earlier runs instead of a new one")
     options = parser.parse_args()
-    comfyui_process.require_comfyui()
+    sys.path.insert(0, str(comfyui_process.require_comfyui()))
     if not luna_rpc.is_available():
         print("skipped: grpcio and grpcio-tools are missing")
         sys.exit(77)
     # ComfyUI reads the command line too.
     sys.argv = sys.argv[:1]
-    results, refused, cases = compare(options.programs, options.samplers)
+    with tempfile.TemporaryDirectory(prefix="luna-samplers-log-") as folder:
+        logs = options.join or [options.log or pathlib.Path(folder) / "log"]
+        if not options.join:
+            with logs[0].open("w") as log, contextlib.redirect_stdout(log):
+                compare(options.programs.resolve(), options.samplers, options.steps, not options.without_cases)
+        results, refused, cases = read_results(logs)
     summary = summary_of(results, refused, cases)
     print(json.dumps(summary), flush=True)
     if options.write:
-        write_page(options.write, options.programs, results, refused, cases)
+        write_page(options.write, options.programs.resolve(), results, refused, cases)
     sys.exit(0 if summary["verdict"] == "ok" else 1)
 
 

@@ -20,7 +20,7 @@ float churn_every_step(SamplerContext& context, std::size_t index, at::Tensor& x
 /// weighted by its sigma against the run's first; the last step but one has two, the last one.
 Trajectory sample_heunpp2(SamplerContext& context, at::Tensor x) {
   const auto& sigmas = context.sigmas;
-  const float last = sigmas.back();
+  const float last = sigmas.empty() ? 0 : sigmas.back();
   for (std::size_t i = 0; i + 1 < sigmas.size(); ++i) {
     const float sigma = churn_every_step(context, i, x);
     const float dt = sigmas[i + 1] - sigma;
