@@ -19,6 +19,15 @@ from .sampler_names import NamedSampler, named_sampler
 # Of a sampling's model_options: what says nothing by itself.
 _PLAIN_OPTIONS = frozenset({"transformer_options", "to_load_options"})
 _PLAIN_TRANSFORMER_OPTIONS = frozenset({"wrappers", "callbacks", "patches", "patches_replace"})
+# A guider that leaves these as they are (BasicGuider does) guides as CFGGuider.
+_SAMPLING_METHODS = (
+    "__call__",
+    "outer_predict_noise",
+    "predict_noise",
+    "inner_sample",
+    "outer_sample",
+    "sample",
+)
 # Bookkeeping of comfy/sampler_helpers.py: convert_cond.
 _OWN_KEYS = ("cross_attn", "uuid", "model_conds")
 
@@ -79,10 +88,15 @@ def entries(conds: list[dict[str, Any]]) -> list[luna_client.ConditioningEntry]:
 
 
 def _check_guider(guider: Any) -> None:
-    from comfy_extras.nodes_custom_sampler import Guider_Basic
-
-    if type(guider) not in (comfy.samplers.CFGGuider, Guider_Basic):
-        raise StepByStep(f"the guider is not ComfyUI's own CFG guider ({type(guider).__name__})")
+    changed = [
+        name
+        for name in _SAMPLING_METHODS
+        if getattr(type(guider), name, None) is not getattr(comfy.samplers.CFGGuider, name)
+    ]
+    if changed:
+        raise StepByStep(
+            f"the guider has code of its own ({type(guider).__name__}: {', '.join(changed)})"
+        )
     if extra := sorted(set(guider.conds) - {"positive", "negative"}):
         raise StepByStep(
             f"the guider has more conditioning than positive and negative ({', '.join(extra)})"

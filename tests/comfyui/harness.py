@@ -169,7 +169,7 @@ class LunaComfyUI(ComfyUI):
             length = struct.unpack(">I", data[4:8])[0]
             run.texts.append(data[8 + length :].decode())
 
-    def wait(self, identity: str, run: Run, seconds: float = 300) -> dict[str, Any]:
+    def wait(self, identity: str, run: Run, seconds: float = 1200) -> dict[str, Any]:
         """The outputs by node. Raises WorkflowFailed or Interrupted."""
         assert run.ended.wait(seconds), "the workflow did not end"
         for name, data in run.events:

@@ -110,12 +110,21 @@ def test_python_around_the_network_is_step_by_step_and_named(
         chosen(guider_of(changed))
 
 
-def test_a_guider_of_another_kind_is_step_by_step(patcher) -> None:
+def test_a_guider_with_code_of_its_own_is_step_by_step(patcher) -> None:
     class Mine(comfy.samplers.CFGGuider):
-        pass
+        def predict_noise(self, *args: Any, **named: Any) -> torch.Tensor:
+            return super().predict_noise(*args, **named) * 2
 
-    with pytest.raises(StepByStep, match="Mine"):
+    with pytest.raises(StepByStep, match="Mine: predict_noise"):
         chosen(guider_of(patcher, kind=Mine))
+
+
+def test_a_guider_that_only_sets_its_conditioning_differently_is_a_trajectory(patcher) -> None:
+    class Renamed(comfy.samplers.CFGGuider):
+        def set_cfg(self, cfg: float) -> None:
+            self.cfg = cfg / 2
+
+    assert chosen(guider_of(patcher, kind=Renamed)).cfg == 2.5
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from harness import Daemon, Interrupted, LunaComfyUI, WorkflowFailed, difference
 from model_files import CHECKPOINT
 from PIL import Image
 
-STEPS = 60  # enough to be caught in the middle
+STEPS = 30  # enough to be caught in the middle
 LIMIT = 2
 
 
