@@ -160,10 +160,12 @@ def test_an_euler_sampler_of_ones_own_is_the_servers(proxies, prompts):
         np.zeros_like(noise), *prompts, noise=noise, sigmas=sigmas, cfg=7.0
     ).latent
     x = noise * np.float32(np.sqrt(1 + sigmas[0] ** 2))
-    for now, after in itertools.pairwise(sigmas):
-        both = proxies.model.denoise(np.concatenate([x, x]), now, [*prompts[0], *prompts[1]]).batch
+    for sigma, sigma_next in itertools.pairwise(sigmas):
+        both = proxies.model.denoise(
+            np.concatenate([x, x]), sigma, [*prompts[0], *prompts[1]]
+        ).batch
         denoised = both[1:] + (both[:1] - both[1:]) * np.float32(7)
-        x = x + (x - denoised) / np.float32(now) * np.float32(after - now)
+        x = x + (x - denoised) / np.float32(sigma) * np.float32(sigma_next - sigma)
     assert apart(x / np.float32(SD15_LATENT_SCALE), theirs) < 1e-3
 
 

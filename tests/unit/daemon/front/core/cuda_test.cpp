@@ -13,6 +13,15 @@ using testing::UnorderedElementsAre;
 
 const std::string kHandle(64, 'h');
 
+/// Assigned member by member: GCC 12 takes nested braces with vectors for uninitialised.
+TensorRef on_gpu(DType dtype, std::vector<std::int64_t> shape, CudaHandle handle) {
+  TensorRef tensor;
+  tensor.spec.dtype = dtype;
+  tensor.spec.shape = std::move(shape);
+  tensor.place = std::move(handle);
+  return tensor;
+}
+
 class CudaMemory : public CoreTest {
  protected:
   void start() {
@@ -30,7 +39,7 @@ class CudaMemory : public CoreTest {
   }
   static VaeDecodeRequest decode(CudaHandle handle) {
     VaeDecodeRequest request;
-    request.latent = {{DType::kF32, {1, 4, 8, 8}}, std::move(handle)};
+    request.latent = on_gpu(DType::kF32, {1, 4, 8, 8}, std::move(handle));
     return request;
   }
   static CudaHandle at(const std::string& uuid, std::uint64_t offset = 0) {
@@ -41,7 +50,7 @@ class CudaMemory : public CoreTest {
   }
   /// A reply whose pixels lie in the worker's outbox under its own name `id`.
   static JobReply in_outbox(const std::string& uuid, const std::string& id) {
-    return VaeDecodeReply{{{DType::kF32, {1, 8, 8, 3}}, lease_at_worker(uuid, id)}};
+    return VaeDecodeReply{on_gpu(DType::kF32, {1, 8, 8, 3}, lease_at_worker(uuid, id))};
   }
   static const CudaHandle& handle_of(const Outcome& outcome) {
     return std::get<CudaHandle>(std::get<VaeDecodeReply>(**outcome.result).pixels.place);
@@ -49,11 +58,11 @@ class CudaMemory : public CoreTest {
 
   void prove(const std::string& uuid, FakeWorker& worker, const std::string& session) {
     const auto asked =
-        submit(caller("", session), ProveCudaRequest{{{DType::kU8, {16}}, at(uuid)}});
+        submit(caller("", session), ProveCudaRequest{on_gpu(DType::kU8, {16}, at(uuid))});
     ASSERT_EQ(worker.running.size(), 1u) << asked->message();
     worker.finish(worker.running.front().first.id,
                   JobReply(ProveCudaReply{
-                      "theirs", {{DType::kU8, {16}}, lease_at_worker(uuid, "p")}, "ours"}));
+                      "theirs", on_gpu(DType::kU8, {16}, lease_at_worker(uuid, "p")), "ours"}));
     ASSERT_TRUE(asked->ok()) << asked->message();
     const auto& proof = std::get<ProveCudaReply>(**asked->result);
     EXPECT_EQ(proof.nonce, "theirs");
@@ -111,10 +120,10 @@ TEST_F(CudaMemory, AProofIsOfOneSessionAndOneDevice) {
 TEST_F(CudaMemory, AnotherNumberProvesNothingAndEndsTheQuestion) {
   start();
   const auto asked =
-      submit(caller("", session_), ProveCudaRequest{{{DType::kU8, {16}}, at("GPU-a")}});
+      submit(caller("", session_), ProveCudaRequest{on_gpu(DType::kU8, {16}, at("GPU-a"))});
   gpu_->finish(asked->id,
                JobReply(ProveCudaReply{
-                   "theirs", {{DType::kU8, {16}}, lease_at_worker("GPU-a", "7")}, "ours"}));
+                   "theirs", on_gpu(DType::kU8, {16}, lease_at_worker("GPU-a", "7")), "ours"}));
   const std::string lease =
       std::get<CudaHandle>(std::get<ProveCudaReply>(**asked->result).memory.place).lease_id;
   const auto wrong = core().confirm_cuda(caller("", session_), lease, "something else");
@@ -170,8 +179,8 @@ TEST_F(CudaMemory, TheMemoryOfOneCallIsOnOneDevice) {
   prove("GPU-a", *gpu_, session_);
   SampleRequest request = sample();
   request.rows[0].latent.place = at("GPU-a");
-  request.rows[0].conditioning["positive"][0].cross_attn = {{DType::kF32, {1, 2, 768}},
-                                                            at("GPU-b")};
+  request.rows[0].conditioning["positive"][0].cross_attn =
+      on_gpu(DType::kF32, {1, 2, 768}, at("GPU-b"));
   const auto refused = submit(caller("w", session_), request);
   EXPECT_EQ(refused->code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(refused->message(), HasSubstr("rows[0].latent is on GPU-a"));
@@ -315,8 +324,8 @@ TEST_F(CudaMemory, ALeaseThatComesTooLateGoesBack) {
   const std::string second = core().open_session("again");
   gpu_->answer = [&](const Job& job) -> std::optional<Result<JobReply>> {
     core().close_session(second);  // while the worker answers
-    return Result<JobReply>(
-        JobReply(LeaseCudaReply{{{DType::kU8, {4096}}, lease_at_worker("GPU-a", job.session)}}));
+    return Result<JobReply>(JobReply(
+        LeaseCudaReply{on_gpu(DType::kU8, {4096}, lease_at_worker("GPU-a", job.session))}));
   };
   submit(caller("", second), LeaseCudaRequest{"GPU-a", 4096});
   EXPECT_THAT(gpu_->released, testing::Contains(second));
@@ -337,7 +346,7 @@ TEST_F(CudaMemory, ALeaseNeedsASessionAndNoProof) {
             StatusCode::kFailedPrecondition);
   const auto asked = submit(caller("", session_), LeaseCudaRequest{"GPU-a", 4096});
   gpu_->finish(asked->id,
-               JobReply(LeaseCudaReply{{{DType::kU8, {4096}}, lease_at_worker("GPU-a", "1")}}));
+               JobReply(LeaseCudaReply{on_gpu(DType::kU8, {4096}, lease_at_worker("GPU-a", "1"))}));
   ASSERT_TRUE(asked->ok()) << asked->message();
 }
 

@@ -1,12 +1,15 @@
 #include "tests/unit/daemon/worker/sampling/fixture.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 
+#include <ATen/Version.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "common/base/status.h"
@@ -46,6 +49,19 @@ const at::Tensor& Fixture::operator[](const std::string& name) const {
 std::vector<float> Fixture::list(const std::string& name) const {
   const at::Tensor values = (*this)[name].contiguous();
   return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
+}
+
+void expect_table(const std::vector<float>& table, const std::vector<float>& recorded,
+                  const std::string& name) {
+  if (at::get_cpu_capability() == "AVX512") {
+    EXPECT_EQ(table, recorded) << name;
+    return;
+  }
+  ASSERT_EQ(table.size(), recorded.size()) << name;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    EXPECT_GE(table[i], std::nextafter(recorded[i], 0.0F)) << name << " " << i;
+    EXPECT_LE(table[i], std::nextafter(recorded[i], HUGE_VALF)) << name << " " << i;
+  }
 }
 
 double relative_error(const at::Tensor& actual, const at::Tensor& expected) {

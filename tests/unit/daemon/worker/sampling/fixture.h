@@ -23,6 +23,12 @@ class Fixture {
   std::map<std::string, at::Tensor> tensors_;
 };
 
+/// Fails unless the table is the recorded one: bit for bit on processors with AVX-512, with which
+/// it was recorded, and to one unit in the last place on others, where libtorch's exp and log round
+/// some arguments the other way (in ComfyUI too).
+void expect_table(const std::vector<float>& table, const std::vector<float>& recorded,
+                  const std::string& name);
+
 /// max |a - b| / max |b|: the error of a whole tensor relative to its scale.
 double relative_error(const at::Tensor& actual, const at::Tensor& expected);
 

@@ -34,7 +34,7 @@ at::Tensor made_up(const std::string& name) {
 
 TEST(Variants, HaveComfyUisTables) {
   for (const auto& [name, sampling] : variants())
-    EXPECT_EQ(sampling->sigmas(), fixture().list("noise/" + name + "/table")) << name;
+    expect_table(sampling->sigmas(), fixture().list("noise/" + name + "/table"), name);
 }
 
 TEST(Variants, TimestepsAndPercentsAreComfyUis) {
