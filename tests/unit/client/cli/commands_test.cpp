@@ -252,10 +252,12 @@ TEST_F(Commands, TheBashScriptCompletes) {
                                    "t() { COMP_WORDS=(\"$@\"); COMP_CWORD=$(($# - 1)); "
                                    "COMPREPLY=(); _luna; echo \"${COMPREPLY[*]}\"; }\n" +
                                    "t luna gen\nt luna models ins\nt luna generate --sched\nt luna "
-                                   "generate --sampler dpmpp_2m\n");
+                                   "generate --sampler dpmpp_2m_sde\n");
   const std::string result = dir_.file("result");
   ASSERT_EQ(std::system(("bash " + probe + " > " + result).c_str()), 0);
-  EXPECT_EQ(support::read_file(result), "generate\ninspect\n--scheduler\ndpmpp_2m dpmpp_2m_sde\n");
+  EXPECT_EQ(support::read_file(result),
+            "generate\ninspect\n--scheduler\n"
+            "dpmpp_2m_sde dpmpp_2m_sde_gpu dpmpp_2m_sde_heun dpmpp_2m_sde_heun_gpu\n");
 }
 
 TEST(Progress, OnATerminalOneLineIsRedrawn) {

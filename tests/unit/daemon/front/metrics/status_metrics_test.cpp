@@ -35,10 +35,10 @@ TEST(Metrics, OfAStatusAreExactlyTheseLines) {
       samples_of(full_status()),
       ElementsAre(
           "luna_build_info{version=\"0.1.0\"} 1", "luna_uptime_seconds 65.5", "luna_draining 0",
-          "luna_sessions 7", "luna_workflows 1", "luna_resident_tensors 8",
+          "luna_sessions 7", "luna_workflows 1", "luna_step_sockets 14",
+          "luna_step_evaluations_total 15", "luna_resident_tensors 8",
           "luna_resident_tensor_bytes 4096", "luna_regions 13", "luna_region_bytes 65536",
-          "luna_step_sockets 14", "luna_step_evaluations_total 15", "luna_host_copies 9",
-          "luna_host_copy_bytes 8192", "luna_host_copy_hits_total 11",
+          "luna_host_copies 9", "luna_host_copy_bytes 8192", "luna_host_copy_hits_total 11",
           "luna_component_reads_total 12", "luna_jobs{state=\"running\"} 1",
           "luna_jobs{state=\"queued\"} 6", "luna_jobs_accepted_total 20",
           "luna_jobs_ended_total{outcome=\"done\"} 12",
