@@ -27,6 +27,9 @@ class FailingSource final : public ModelSource {
   Result<std::vector<FoundComponent>> inspect(const std::string& path) override {
     return files_->inspect(path);
   }
+  Result<TensorDirectory> directory(const std::string& path) override {
+    return files_->directory(path);
+  }
   Result<std::shared_ptr<const WeightStore>> read(const std::string& path,
                                                   const FoundComponent& found,
                                                   at::ScalarType storage,
