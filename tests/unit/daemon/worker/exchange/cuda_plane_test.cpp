@@ -111,8 +111,10 @@ TEST_F(CudaPlaneTest, AnOutboxThatIsFullRefusesAndLeavesNothing) {
 
 TEST_F(CudaPlaneTest, AProofReadsTheClientsNumberAndWritesItsOwn) {
   const std::string number = "sixteen letters.";
-  JobRequest request = ProveCudaRequest{
-      {{DType::kU8, {16}}, CudaHandle{"GPU-a", sharing_.export_memory("a", number)}}};
+  ProveCudaRequest proof;
+  proof.memory.spec = {DType::kU8, {16}};
+  proof.memory.place = CudaHandle{"GPU-a", sharing_.export_memory("a", number)};
+  JobRequest request = std::move(proof);
   ASSERT_TRUE(plane_->bring_in(request, "s").ok());
   const auto proved = plane_->prove(std::get<ProveCudaRequest>(request), "s");
   ASSERT_TRUE(proved.ok()) << proved.status().to_string();

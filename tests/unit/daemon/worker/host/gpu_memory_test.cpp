@@ -92,6 +92,7 @@ class GpuMemory : public testing::Test {
     entry.cross_attn =
         tensor_of({1, 77, 64}, support::uniform_values("context", std::size_t{77} * 64));
     row.conditioning["positive"] = {entry};
+    row.guidance.cfg = 1;
     SampleRequest request;
     request.run.steps = 2;
     request.run.denoise = 0.5;
