@@ -35,7 +35,8 @@ Result<Figures> measure(CudaBackend& cuda, DevicePlane& plane, const std::string
   std::vector<double> times;
   for (int round = 0; round < rounds; ++round) {
     VaeDecodeRequest decode;
-    decode.latent = {{DType::kU8, {bytes}}, CudaHandle{uuid, handle, 0, 0, event}};
+    decode.latent.spec = {DType::kU8, {bytes}};
+    decode.latent.place = CudaHandle{uuid, handle, 0, 0, event};
     JobRequest request = decode;
     const auto begin = Clock::now();
     LUNA_RETURN_IF_ERROR(plane.bring_in(request, "bench"));

@@ -28,11 +28,11 @@ class FrontLink {
     std::function<void(JobId)> on_cancel;
     std::function<void()> on_drain;
     std::function<void(std::vector<std::string> paths)> on_pins;
-    std::function<void(StepsOpening, UniqueFd socket)> on_open_steps;
     /// The front is gone: a worker exits at once. Ok after close_when_flushed().
     std::function<void(Status)> on_closed;
     std::function<void(std::vector<std::string> lease_ids)> on_release_leases;
     std::function<void(std::string session)> on_end_session;
+    std::function<void(StepsOpening, UniqueFd socket)> on_open_steps;
   };
 
   static std::shared_ptr<FrontLink> adopt(boost::asio::io_context& io, int fd, Handlers handlers,

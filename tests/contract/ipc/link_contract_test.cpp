@@ -189,7 +189,8 @@ TEST_P(LinkContract, PinsArriveBeforeTheJobsThatFollowThemEachListInPlaceOfTheLa
 }
 
 TEST_P(LinkContract, LeasesAndSessionsThatEndReachTheWorkerBeforeTheJobsThatFollow) {
-  FrontSide front = connect();
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
   front.ready.get();
   front.link().release_leases({"4", "7"});
   front.link().end_session("s-1");
@@ -198,7 +199,8 @@ TEST_P(LinkContract, LeasesAndSessionsThatEndReachTheWorkerBeforeTheJobsThatFoll
 }
 
 TEST_P(LinkContract, ADescriptorThatIsNoMemoryIsTheSameOpenFileAtBothEnds) {
-  FrontSide front = connect();
+  const auto peer = Peer::start(GetParam());
+  FrontSide front(peer->take_socket());
   int ends[2];
   ASSERT_EQ(::pipe2(ends, O_CLOEXEC), 0);
   const UniqueFd write_end(ends[1]);

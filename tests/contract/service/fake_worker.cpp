@@ -4,8 +4,8 @@
 #include <filesystem>
 
 #include "common/local/memory.h"
+#include "common/types/request_tensors.h"
 #include "daemon/front/core/plane_desk.h"
-#include "daemon/front/core/request_tensors.h"
 
 namespace luna::front {
 namespace {

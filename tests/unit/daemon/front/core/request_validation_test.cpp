@@ -170,11 +170,15 @@ TEST(RequestValidation, ALeaseHasASizeAndAProofSixteenBytesOnAGpu) {
               HasSubstr("bytes: 1 to 4294967296 were expected, found 0"));
   EXPECT_THAT(validate_request(LeaseCudaRequest{"", 1}, {}).message(), HasSubstr("device_uuid"));
   const CudaHandle there{"GPU-a", std::string(64, 'h')};
-  EXPECT_TRUE(validate_request(ProveCudaRequest{{{DType::kU8, {16}}, there}}, {}).ok());
-  EXPECT_EQ(validate_request(ProveCudaRequest{{{DType::kU8, {17}}, there}}, {}).code(),
-            StatusCode::kInvalidArgument);
-  EXPECT_THAT(validate_request(ProveCudaRequest{{{DType::kU8, {16}}, {}}}, {}).message(),
-              HasSubstr("elsewhere"));
+  ProveCudaRequest proof;
+  proof.memory.spec = {DType::kU8, {16}};
+  proof.memory.place = there;
+  EXPECT_TRUE(validate_request(proof, {}).ok());
+  proof.memory.spec.shape = {17};
+  EXPECT_EQ(validate_request(proof, {}).code(), StatusCode::kInvalidArgument);
+  proof.memory.spec.shape = {16};
+  proof.memory.place = std::monostate{};
+  EXPECT_THAT(validate_request(proof, {}).message(), HasSubstr("elsewhere"));
 }
 
 TEST(RequestValidation, DenoiseChecksItsRows) {
