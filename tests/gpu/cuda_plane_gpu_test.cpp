@@ -145,8 +145,8 @@ TEST_F(CudaPlaneGpu, AClientThatIsKilledDisturbsNobody) {
 
 TEST_F(CudaPlaneGpu, AHandleOfNobodyAndOneOfThisProcessAreRefusedAndTheDeviceLives) {
   VaeDecodeRequest forged;
-  forged.latent = {{DType::kU8, {16}},
-                   CudaHandle{*backend_->device_uuid(0), std::string(64, '\x5a')}};
+  forged.latent.spec = {DType::kU8, {16}};
+  forged.latent.place = CudaHandle{*backend_->device_uuid(0), std::string(64, '\x5a')};
   JobRequest request = forged;
   EXPECT_EQ(plane_->bring_in(request, "s").code(), StatusCode::kInvalidArgument);
   EXPECT_TRUE(backend_->synchronize(0).ok());

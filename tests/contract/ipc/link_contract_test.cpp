@@ -208,7 +208,8 @@ TEST_P(LinkContract, ADescriptorThatIsNoMemoryIsTheSameOpenFileAtBothEnds) {
   handle.region_id = "r-1";
   handle.descriptor = descriptor_alone(UniqueFd(ends[0]));
   VaeDecodeRequest request;
-  request.latent = {{DType::kF32, {4}}, handle};
+  request.latent.spec = {DType::kF32, {4}};
+  request.latent.place = handle;
   const auto done = front.run(request);
   const auto& back = std::get<CudaHandle>(done->reply<VaeDecodeReply>().pixels.place);
   EXPECT_EQ(back.region_id, "r-1");
