@@ -1,5 +1,7 @@
 // What a link does with a peer that does not keep to the protocol: it closes with a status that
 // says what was found, answers every job, and keeps no descriptor.
+#include <array>
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -83,11 +85,13 @@ TEST_F(RogueWorker, MemoryThatCouldShrinkIsNotMapped) {
   connect();
   class Shrinkable final : public Bytes {
    public:
-    std::span<const std::byte> view() const override { return {}; }
+    Shrinkable() { EXPECT_EQ(::ftruncate(fd_.get(), sizeof(said_)), 0); }
+    std::span<const std::byte> view() const override { return said_; }
     int fd() const override { return fd_.get(); }
 
    private:
-    UniqueFd fd_{::memfd_create("shrinkable", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
+    const std::array<std::byte, 16> said_{};
+    const UniqueFd fd_{::memfd_create("shrinkable", MFD_CLOEXEC | MFD_ALLOW_SEALING)};
   };
   ASSERT_TRUE(worker_->send(0, "hello", {std::make_shared<Shrinkable>()}, kSoon).ok());
   expect_closed(StatusCode::kInvalidArgument, "sealed against shrinking");

@@ -24,7 +24,7 @@ class EntryShelfTest : public testing::Test {
   float get(const DenoiseRow& row, EntryPlace place = {8, 8}) {
     const auto entry = shelf_.get(row, model_, place, [&]() -> Result<ActiveEntry> {
       ActiveEntry made;
-      made.context = at::full({1, 2, 4}, ++made_);
+      made.context = at::full({1, 2, 4}, static_cast<float>(++made_));
       return made;
     });
     EXPECT_TRUE(entry.ok());

@@ -122,9 +122,10 @@ TEST(LdmUNet, DoesNotNeedItsStoreOnceItIsBuilt) {
   const auto unet = LdmUNet::build(std::move(store), at::kFloat, at::kCPU);
   ASSERT_TRUE(unet.ok());
   EXPECT_TRUE(watch.expired());
-  // The packed forms of its first and last convolution are padded.
+  // Packed forms are padded to what the processor's vectors want: by less than 1 % with AVX-512, by
+  // 6.6 % with AVX2 alone. With the store it would be twice as much.
   EXPECT_GE((*unet)->resident_bytes(), bytes);
-  EXPECT_LT((*unet)->resident_bytes(), bytes + bytes / 100);
+  EXPECT_LT((*unet)->resident_bytes(), bytes + bytes / 12);
 }
 
 TEST(LdmUNet, TraitsAreThoseOfSd15) {
