@@ -162,7 +162,7 @@ TEST_F(WireTest, UploadsOfAdaptersThatLieAreRefusedAndOneThatIsThereIsAnsweredAt
   vast.mutable_header()->set_bytes(101);
   EXPECT_THAT(upload({}).error_message(), HasSubstr("without a header"));
   EXPECT_THAT(upload({chunk}).error_message(), HasSubstr("must be its header"));
-  EXPECT_THAT(upload({header, header}).error_message(), HasSubstr("chunks or one region"));
+  EXPECT_THAT(upload({header, header}).error_message(), HasSubstr("chunks only"));
   EXPECT_THAT(upload({header}).error_message(), HasSubstr("3 bytes were announced, 0 came"));
   EXPECT_THAT(upload({header, chunk, chunk}).error_message(), HasSubstr("at least 6 came"));
   EXPECT_THAT(upload({header, another}).error_message(), HasSubstr("expected a file with SHA-256"));
