@@ -77,7 +77,7 @@ std::string keep(luna::client::GrpcClient& client, const TensorRef& tensor) {
 }
 
 TensorRef tensor_of_bytes(std::size_t size) {
-  TensorRef tensor{{DType::kU8, {1, 1, static_cast<std::int64_t>(size / 4), 4}}, {}};
+  TensorRef tensor{{DType::kU8, {1, static_cast<std::int64_t>(size / 256), 64, 4}}, {}};
   tensor.place = luna::bytes_from(std::string(size, '\x5a'));
   return tensor;
 }
