@@ -45,7 +45,7 @@ bool EntryShelf::pieces_of(const DenoiseRow& row, std::vector<Piece>& pieces) {
   if (entry.pooled) lasting &= add("pooled", *entry.pooled);
   for (const auto& [name, tensor] : entry.extras) lasting &= add("entry." + name, tensor);
   for (const auto& [name, tensor] : row.extras) lasting &= add("row." + name, tensor);
-  // Not served yet; whoever makes the entry says so.
+  // None of these is among the pieces by which an entry is found again.
   const bool more = entry.attention_mask || entry.area || entry.mask || entry.set_area_to_bounds ||
                     entry.is_default;
   return lasting && !more;
