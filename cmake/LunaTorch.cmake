@@ -29,6 +29,22 @@ endforeach()
 add_library(luna_torch INTERFACE)
 target_link_libraries(luna_torch INTERFACE luna_torch_headers luna_lib_torch_cpu luna_lib_c10)
 
+# at::parallel_for is OpenMP in the caller's own file, and serial in one compiled without it. Linked is the runtime that
+# libtorch loads, so that there is one pool of threads; where the wheel hides it, or with clang, such files stay serial.
+function(luna_use_openmp target source)
+  set(runtime ${LUNA_TORCH_ROOT}/lib/libgomp.so.1)
+  if(NOT CMAKE_CXX_COMPILER_ID STREQUAL "GNU" OR NOT EXISTS ${runtime})
+    return()
+  endif()
+  if(NOT TARGET luna_lib_gomp)
+    add_library(luna_lib_gomp SHARED IMPORTED GLOBAL)
+    set_target_properties(luna_lib_gomp PROPERTIES IMPORTED_LOCATION ${runtime})
+  endif()
+  set_source_files_properties(${CMAKE_CURRENT_SOURCE_DIR}/${source} PROPERTIES
+    COMPILE_OPTIONS -fopenmp SKIP_PRECOMPILE_HEADERS ON)
+  target_link_libraries(${target} PUBLIC luna_lib_gomp)
+endfunction()
+
 # One precompiled <ATen/ATen.h> for every torch target (5-10 s a file without it).
 file(WRITE ${CMAKE_BINARY_DIR}/torch_pch.cpp "")
 add_library(luna_torch_pch OBJECT ${CMAKE_BINARY_DIR}/torch_pch.cpp)

@@ -40,12 +40,13 @@ luna::SampleRequest one_step(const luna::TensorRef& context, const Sets& sets, i
 int main(int argc, char** argv) {
   CLI::App app{"Milliseconds of a one-step sampling with LoRA sets that are new, known, and many."};
   std::string address, checkpoint, lora;
-  int switches = 10, cells = 32;
+  int switches = 10, cells = 32, repeats = 3;
   app.add_option("--address", address)->required();
   app.add_option("--checkpoint", checkpoint)->required();
   app.add_option("--lora", lora, "as ModelRef.file, below loras/ or absolute")->required();
   app.add_option("--switches", switches);
   app.add_option("--cells", cells, "Extents of the latents of several rows");
+  app.add_option("--repeats", repeats, "Forwards of each kind with several rows");
   CLI11_PARSE(app, argc, argv);
   const auto fail = [](const luna::Status& status) {
     return std::fprintf(stderr, "%s\n", status.to_string().c_str()), 1;
@@ -107,7 +108,7 @@ int main(int argc, char** argv) {
     for (auto& set : different) set = {{lora, strength += 0.01, 0}};
     const Sets equal(static_cast<std::size_t>(rows), {{lora, 0.5, 0}});
     milliseconds(equal, cells, LoraApplication::kMerged);
-    for (int i = 0; i < switches && status.ok(); ++i) {
+    for (int i = 0; i < repeats && status.ok(); ++i) {
       plain.add(milliseconds(none, cells, LoraApplication::kAuto));
       own_sets.add(milliseconds(different, cells, LoraApplication::kRowWise));
       one_merged.add(milliseconds(equal, cells, LoraApplication::kMerged));

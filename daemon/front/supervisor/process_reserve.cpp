@@ -26,8 +26,9 @@ Result<StartedWorker> ProcessReserve::start(int threads,
   ChildProcess::Command command;
   command.program = setup_.program;
   command.arguments = {"--control-fd", std::to_string(ChildProcess::kControlFd)};
-  // Threads that spin while they wait starve the other workers' (docs/architecture.md, 2).
-  command.environment = {"OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=0",
+  // Threads that spin while they wait starve the other workers', and ones that sleep at once spend
+  // most of a small forward waking up (docs/architecture.md, 2).
+  command.environment = {"OMP_WAIT_POLICY=PASSIVE", "GOMP_SPINCOUNT=5000",
                          fmt::format("OMP_NUM_THREADS={}", threads)};
   command.control_fd = theirs.get();
   LUNA_ASSIGN_OR_RETURN(worker.process, ChildProcess::start(io_, command, std::move(on_end)));

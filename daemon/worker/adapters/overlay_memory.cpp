@@ -40,7 +40,8 @@ OverlayLayout OverlayLayout::of(const AdapterPlan& plan, const WeightStore::Tens
   OverlayLayout layout;
   for (const auto& [name, shape] : plan.shapes) {
     const auto runs = running.find(name);
-    if (runs == running.end() || ops::is_packed(runs->second)) continue;
+    if (runs == running.end() || ops::is_packed(runs->second) || !runs->second.is_contiguous())
+      continue;
     const at::ScalarType type = runs->second.scalar_type();
     layout.parts.emplace(name, Part{shape, type, layout.bytes});
     layout.bytes += rounded_up(

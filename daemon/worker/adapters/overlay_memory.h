@@ -15,7 +15,8 @@
 namespace luna::worker {
 
 /// Which of the weights that a plan changes lie in an overlay's own memory, and where in it: those
-/// that run as they lie. What oneDNN packs is not among them, for it packs into memory of its own.
+/// that run as they lie. What is packed, or put in NHWC order, is not among them: it gets memory of
+/// its own then.
 struct OverlayLayout {
   struct Part {
     std::vector<std::int64_t> shape;

@@ -1,7 +1,9 @@
 #include "daemon/worker/engine/memory.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
+#include <mutex>
 #include <optional>
 #include <string>
 
@@ -10,6 +12,8 @@
 
 namespace luna::worker {
 namespace {
+
+constexpr std::chrono::milliseconds kTrueFor{20};
 
 std::optional<std::uint64_t> number_in(const std::string& path) {
   std::ifstream file(path);
@@ -48,7 +52,16 @@ std::uint64_t available_by_control_group() {
 }  // namespace
 
 std::uint64_t available_host_bytes() {
-  return std::min(available_by_meminfo(), available_by_control_group());
+  using Clock = std::chrono::steady_clock;
+  static std::mutex mutex;
+  static Clock::time_point asked;
+  static std::uint64_t bytes = 0;
+  std::lock_guard lock(mutex);
+  if (const Clock::time_point now = Clock::now(); now - asked >= kTrueFor) {
+    bytes = std::min(available_by_meminfo(), available_by_control_group());
+    asked = now;
+  }
+  return bytes;
 }
 
 std::uint64_t resident_host_bytes() {

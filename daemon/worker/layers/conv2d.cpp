@@ -9,11 +9,11 @@ Conv2d::Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& pl
   placement.adds_rows_to(name_);
   const at::Tensor weight = scope.take("weight", {shape.out, shape.in, shape.kernel, shape.kernel});
   const bool packs = ops::can_pack(placement.device(), placement.compute());
-  weight_ = placement.place_packed(weight, packs, [&](const at::Tensor& converted) {
+  weight_ = placement.place_packed(weight, true, [&](const at::Tensor& converted) {
+    if (!packs) return ops::to_picture_format(converted);
     return ops::pack_conv2d_weight(converted, geometry_,
                                    {2, shape.in, shape.typical_extent, shape.typical_extent});
   });
-  if (weight_.defined() && !packs) weight_ = ops::to_picture_format(weight_);
   bias_ = placement.place(scope.take("bias", {shape.out}));
 }
 

@@ -20,9 +20,8 @@ struct Conv2dShape {
   std::int64_t typical_extent = 32;  ///< height and width that the packed form is laid out for
 };
 
-/// A convolution with bias. Reads "weight" [out,in,k,k] and "bias". On the CPU (f32, bf16) a packed
-/// copy is what runs and the pristine weight is not kept; on a GPU the pristine weight runs, in
-/// NHWC order.
+/// A convolution with bias. Reads "weight" [out,in,k,k] and "bias". What runs, and is kept, is a
+/// copy: packed where ops::can_pack(), else in NHWC order.
 class Conv2d {
  public:
   Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& placement);

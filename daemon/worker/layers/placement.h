@@ -30,7 +30,8 @@ class Placement {
   /// The tensor on the device, in the compute type. Undefined stays undefined.
   at::Tensor place(const at::Tensor& pristine) { return place(pristine, compute_); }
   at::Tensor place(const at::Tensor& pristine, at::ScalarType type);
-  /// As place(), in oneDNN's form where that pays; `pack` makes it from the placed tensor.
+  /// As place(), in another form (oneDNN's, NHWC) where that pays; `pack` makes it from the placed
+  /// tensor, and gives one that has this form back as it is.
   template <class Pack>
   at::Tensor place_packed(const at::Tensor& pristine, bool worthwhile, Pack pack) {
     if (!pristine.defined()) return pristine;

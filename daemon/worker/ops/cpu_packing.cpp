@@ -1,5 +1,6 @@
 #include "daemon/worker/ops/cpu_packing.h"
 
+#include <ATen/Version.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 
 namespace luna::worker::ops {
@@ -19,7 +20,8 @@ bool bf16_is_supported() {
 bool can_pack(at::Device device, at::ScalarType type) {
   if (!device.is_cpu() || !at::globalContext().userEnabledMkldnn() || !at::hasMKLDNN())
     return false;
-  return type == at::kFloat || (type == at::kBFloat16 && bf16_is_supported());
+  if (type == at::kFloat) return at::get_cpu_capability() == "AVX512";
+  return type == at::kBFloat16 && bf16_is_supported();
 }
 
 bool is_packed(const at::Tensor& weight) { return weight.defined() && weight.is_mkldnn(); }

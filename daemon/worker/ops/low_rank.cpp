@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <utility>
+#include <variant>
 
 #include <ATen/Parallel.h>
 
@@ -22,8 +24,8 @@ constexpr std::int64_t kStretch = 10 * kTile;
 constexpr std::int64_t kRows = 4;
 /// Rows that use a stretch's part of `down` while it is in a near cache.
 constexpr std::int64_t kBlock = 64;
-/// Numbers of a weight that are worth a thread.
-constexpr std::int64_t kGrain = 64 << 10;
+/// Numbers of a weight in one piece of a thread's work, about.
+constexpr std::int64_t kPiece = 64 << 10;
 
 /// Row-major, `in` numbers a row.
 template <class Weight>
@@ -31,7 +33,7 @@ struct Matrices {
   const Weight* weight;
   const float *up, *down;  ///< `down`: tile after tile, each [rank, kTile]
   float* result;
-  std::int64_t in, rank;
+  std::int64_t out, in, rank;
   bool streams;  ///< results begin where streaming stores like it, and are not read here
 };
 
@@ -138,41 +140,92 @@ bool has_own_kernel(const at::Tensor& weight) {
 }
 
 template <class Weight>
-void add_on_this_processor(const at::Tensor& weight, const at::Tensor& up, const at::Tensor& down,
-                           const at::Tensor& result) {
-  const auto* const from = weight.const_data_ptr<Weight>();
-  auto* const to = result.mutable_data_ptr<float>();
-  const std::int64_t in = weight.size(1);
+Matrices<Weight> matrices_of(const LowRankAddition& addition, const at::Tensor& tiles) {
+  const auto* const from = addition.weight.const_data_ptr<Weight>();
+  auto* const to = addition.result.mutable_data_ptr<float>();
+  const std::int64_t in = addition.weight.size(1);
   const bool streams = static_cast<const void*>(from) != to && in % kLanes == 0 &&
                        reinterpret_cast<std::uintptr_t>(to) % sizeof(__m256) == 0;
-  const at::Tensor tiles = in_tiles(down);
-  const Matrices<Weight> m{
-      from, up.const_data_ptr<float>(), tiles.const_data_ptr<float>(), to, in, up.size(1), streams};
-  const std::int64_t grain = std::max<std::int64_t>(kRows, kGrain / in / kRows * kRows);
-  at::parallel_for(0, weight.size(0), grain, [&](std::int64_t row, std::int64_t end) {
-    add_rows(m, row, end);
-    if (streams) _mm_sfence();
-  });
+  return {from,
+          addition.up.const_data_ptr<float>(),
+          tiles.const_data_ptr<float>(),
+          to,
+          addition.weight.size(0),
+          in,
+          addition.up.size(1),
+          streams};
 }
 
+/// Additions of weights of any type, cut into pieces of about equal size.
+class PiecesOfWork {
+ public:
+  void join(const LowRankAddition& addition) {
+    tiles_.push_back(in_tiles(addition.down));
+    const at::ScalarType type = addition.weight.scalar_type();
+    if (type == at::kHalf) {
+      cut(matrices_of<at::Half>(addition, tiles_.back()));
+    } else if (type == at::kBFloat16) {
+      cut(matrices_of<at::BFloat16>(addition, tiles_.back()));
+    } else {
+      cut(matrices_of<float>(addition, tiles_.back()));
+    }
+  }
+  void run() const {
+    at::parallel_for(0, static_cast<std::int64_t>(pieces_.size()), 1,
+                     [this](std::int64_t begin, std::int64_t end) {
+                       for (std::int64_t i = begin; i < end; ++i) add(pieces_[as_index(i)]);
+                       _mm_sfence();
+                     });
+  }
+
+ private:
+  struct Piece {
+    std::size_t matrices;
+    std::int64_t row, end;
+  };
+
+  static std::size_t as_index(std::int64_t i) { return static_cast<std::size_t>(i); }
+  template <class Weight>
+  void cut(const Matrices<Weight>& m) {
+    matrices_.emplace_back(m);
+    const std::int64_t rows = std::max(kRows, kPiece / m.in / kRows * kRows);
+    for (std::int64_t row = 0; row < m.out; row += rows)
+      pieces_.push_back({matrices_.size() - 1, row, std::min(row + rows, m.out)});
+  }
+  void add(const Piece& piece) const {
+    std::visit([&](const auto& m) { add_rows(m, piece.row, piece.end); },
+               matrices_[piece.matrices]);
+  }
+
+  std::vector<at::Tensor> tiles_;
+  std::vector<std::variant<Matrices<float>, Matrices<at::Half>, Matrices<at::BFloat16>>> matrices_;
+  std::vector<Piece> pieces_;
+};
+
 #endif
+
+void add_with_libtorch(const LowRankAddition& addition) {
+  at::Tensor sum = addition.result;
+  if (addition.weight.const_data_ptr() != sum.const_data_ptr()) sum.copy_(addition.weight);
+  sum.addmm_(addition.up, addition.down);
+}
 
 }  // namespace
 
-void add_low_rank(const at::Tensor& weight, const at::Tensor& up, const at::Tensor& down,
-                  const at::Tensor& result) {
+void add_low_rank(const std::vector<LowRankAddition>& additions) {
 #if defined(__x86_64__)
-  if (has_own_kernel(weight)) {
-    if (weight.scalar_type() == at::kHalf)
-      return add_on_this_processor<at::Half>(weight, up, down, result);
-    if (weight.scalar_type() == at::kBFloat16)
-      return add_on_this_processor<at::BFloat16>(weight, up, down, result);
-    return add_on_this_processor<float>(weight, up, down, result);
+  PiecesOfWork pieces;
+  for (const LowRankAddition& addition : additions) {
+    if (has_own_kernel(addition.weight)) {
+      pieces.join(addition);
+    } else {
+      add_with_libtorch(addition);
+    }
   }
+  pieces.run();
+#else
+  for (const LowRankAddition& addition : additions) add_with_libtorch(addition);
 #endif
-  at::Tensor sum = result;
-  if (weight.const_data_ptr() != result.const_data_ptr()) sum.copy_(weight);
-  sum.addmm_(up, down);
 }
 
 }  // namespace luna::worker::ops

@@ -6,10 +6,11 @@
 
 namespace luna::worker {
 
-BackgroundThread::BackgroundThread(std::string name, std::size_t limit, Work prepare)
+BackgroundThread::BackgroundThread(std::string name, std::size_t limit, Work prepare, Work rest)
     : name_(std::move(name)),
       limit_(limit),
-      thread_([this, prepare = std::move(prepare)] { loop(prepare); }) {}
+      thread_(
+          [this, prepare = std::move(prepare), rest = std::move(rest)] { loop(prepare, rest); }) {}
 
 BackgroundThread::~BackgroundThread() {
   {
@@ -35,7 +36,7 @@ Status BackgroundThread::post(Work work) {
   return {};
 }
 
-void BackgroundThread::loop(const Work& prepare) {
+void BackgroundThread::loop(const Work& prepare, const Work& rest) {
   pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
   if (prepare) prepare();
   std::unique_lock lock(mutex_);
@@ -48,6 +49,10 @@ void BackgroundThread::loop(const Work& prepare) {
       lock.unlock();
       work();
     }
+    lock.lock();
+    if (!rest || !waiting_.empty()) continue;
+    lock.unlock();
+    rest();
     lock.lock();
   }
 }

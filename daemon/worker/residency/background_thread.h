@@ -17,8 +17,9 @@ class BackgroundThread {
  public:
   using Work = std::function<void()>;
 
-  /// `prepare` runs first, on the thread. At most `limit` pieces of work wait.
-  BackgroundThread(std::string name, std::size_t limit, Work prepare = {});
+  /// `prepare` runs first, on the thread, and `rest` whenever nothing more waits. At most `limit`
+  /// pieces of work wait.
+  BackgroundThread(std::string name, std::size_t limit, Work prepare = {}, Work rest = {});
   /// Finishes the piece that runs; those that wait are dropped.
   ~BackgroundThread();
   BackgroundThread(const BackgroundThread&) = delete;
@@ -28,7 +29,7 @@ class BackgroundThread {
   Status post(Work work);
 
  private:
-  void loop(const Work& prepare);
+  void loop(const Work& prepare, const Work& rest);
 
   const std::string name_;
   const std::size_t limit_;

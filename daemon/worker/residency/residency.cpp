@@ -12,6 +12,7 @@
 #include "common/log/log.h"
 #include "common/model_files/model_files.h"
 #include "daemon/worker/adapters/peft_config.h"
+#include "daemon/worker/ops/parallel_threads.h"
 #include "daemon/worker/precision/component_types.h"
 #include "daemon/worker/residency/background_thread.h"
 #include "daemon/worker/residency/overlay_maker.h"
@@ -43,8 +44,8 @@ class Residency::Shelf : public std::enable_shared_from_this<Residency::Shelf> {
         overlays_(*source_, options_.device) {}
 
   void start() {
-    thread_ =
-        std::make_unique<BackgroundThread>("luna-load", kMaxWaitingLoads, options_.prepare_thread);
+    thread_ = std::make_unique<BackgroundThread>(
+        "luna-load", kMaxWaitingLoads, options_.prepare_thread, ops::end_parallel_threads);
     freeing_ = std::make_unique<BackgroundThread>("luna-free", kMaxWaitingLoads);
   }
   void stop() {

@@ -315,7 +315,7 @@ TEST_F(Supervising, ACancelReachesTheProcess) {
 
 TEST_F(Supervising, WorkersWaitPassivelyAndStandInAGroupOfTheirOwn) {
   start();
-  EXPECT_EQ(ask("environment")->answer(), "PASSIVE 0");
+  EXPECT_EQ(ask("environment")->answer(), "PASSIVE 5000");
   EXPECT_EQ(ask("own_group")->answer(), "yes");
 }
 

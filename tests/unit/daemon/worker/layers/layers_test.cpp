@@ -54,6 +54,9 @@ TEST(Layers, OverRunningWeightsShareThemInTheFormThatRuns) {
     const Linear same_linear(running.child("l"), {.in = 8, .out = 6}, second);
     EXPECT_TRUE(running.status().ok()) << running.status().to_string();
     EXPECT_EQ(second.resident_bytes(), first.resident_bytes());
+    second.name_running(*running.store());
+    for (const auto& [name, tensor] : second.running())
+      EXPECT_TRUE(tensor.is_same(first.running().at(name))) << name;
     const at::Tensor x = ops::to_picture_format(at::randn({1, 8, 5, 5}).to(type));
     EXPECT_TRUE(at::equal(conv.forward(x), same_conv.forward(x)));
     const at::Tensor row = at::randn({3, 8}).to(type);

@@ -37,7 +37,7 @@ TEST_P(LowRank, IsTheSumInF32WhateverTheWeightsType) {
   for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble}) {
     const at::Tensor weight = weight_.to(type);
     const at::Tensor result = at::full(weight_.sizes(), std::nan(""), at::kFloat);
-    add_low_rank(weight, up_, down_, result);
+    add_low_rank({{weight, up_, down_, result}});
     const double error =
         (result.to(at::kDouble) - exact(weight, up_, down_)).abs().max().item<double>();
     EXPECT_LT(error, 1e-6 * static_cast<double>(GetParam().rank)) << type;
@@ -46,16 +46,35 @@ TEST_P(LowRank, IsTheSumInF32WhateverTheWeightsType) {
 
 TEST_P(LowRank, HasTheSameBitsInPlaceInUnalignedMemoryAndAgain) {
   const at::Tensor result = at::empty_like(weight_), again = at::empty_like(weight_);
-  add_low_rank(weight_, up_, down_, result);
-  add_low_rank(weight_, up_, down_, again);
+  add_low_rank({{weight_, up_, down_, result}});
+  add_low_rank({{weight_, up_, down_, again}});
   EXPECT_TRUE(again.equal(result));
   const at::Tensor in_place = weight_.clone();
-  add_low_rank(in_place, up_, down_, in_place);
+  add_low_rank({{in_place, up_, down_, in_place}});
   EXPECT_TRUE(in_place.equal(result));
   const at::Tensor memory = at::empty({weight_.numel() + 1});
   const at::Tensor shifted = memory.narrow(0, 1, weight_.numel()).view(weight_.sizes());
-  add_low_rank(weight_, up_, down_, shifted);
+  add_low_rank({{weight_, up_, down_, shifted}});
   EXPECT_TRUE(shifted.equal(result));
+}
+
+TEST(LowRankAdditions, HaveTheSameBitsTogetherAsAlone) {
+  std::vector<LowRankAddition> together, alone;
+  for (const at::ScalarType type : {at::kFloat, at::kHalf, at::kBFloat16, at::kDouble}) {
+    for (const Shape& shape : {Shape{3, 7, 2}, Shape{640, 960, 16}, Shape{1, 300000, 4}}) {
+      together.push_back({at::rand({shape.out, shape.in}).to(type),
+                          at::rand({shape.out, shape.rank}), at::rand({shape.rank, shape.in}),
+                          at::empty({shape.out, shape.in})});
+      alone.push_back(together.back());
+      alone.back().result = at::empty({shape.out, shape.in});
+    }
+  }
+  add_low_rank(together);
+  for (std::size_t i = 0; i < alone.size(); ++i) {
+    add_low_rank({alone[i]});
+    EXPECT_TRUE(together[i].result.equal(alone[i].result)) << i;
+  }
+  add_low_rank({});
 }
 
 }  // namespace
