@@ -5,6 +5,7 @@ from pathlib import Path
 
 import folder_paths
 import luna_client
+from comfy.cli_args import LatentPreviewMethod, args
 
 FROM_CHECKPOINT = "from checkpoint"
 SOURCES = ("checkpoints", "diffusion_models", "unet")
@@ -22,6 +23,8 @@ class ModelType:
     clip_type: str
     # The daemon's name of the UNet's family; empty: not served yet.
     family: str = ""
+    # How the file of its TAESD decoder begins, in ComfyUI's latent_formats.
+    preview: str = ""
 
     @property
     def encoders(self) -> list[tuple[int, str]]:
@@ -32,8 +35,10 @@ class ModelType:
 TYPES = {
     entry.name: entry
     for entry in (
-        ModelType("SD1.5", ("clip_l", "", "", ""), "STABLE_DIFFUSION", "sd1"),
-        ModelType("SDXL", ("clip_l", "clip_g", "", ""), "STABLE_DIFFUSION", "sdxl"),
+        ModelType("SD1.5", ("clip_l", "", "", ""), "STABLE_DIFFUSION", "sd1", "taesd_decoder"),
+        ModelType(
+            "SDXL", ("clip_l", "clip_g", "", ""), "STABLE_DIFFUSION", "sdxl", "taesdxl_decoder"
+        ),
         ModelType("SDXL + Vision", ("clip_l", "clip_g", "", "vision"), "STABLE_DIFFUSION"),
         ModelType("Flux", ("clip_l", "", "t5", ""), "FLUX"),
         ModelType("Flux + Vision", ("clip_l", "", "t5", "vision"), "FLUX"),
@@ -113,7 +118,18 @@ class ModelChoice:
             models[slot] = _reference("text_encoders", file, precision, same_host)
         if self.vae != FROM_CHECKPOINT:
             models["vae"] = _reference("vae", self.vae, precision, same_host)
+        if same_host and (decoder := self._preview_decoder()):
+            models["preview"] = _reference("vae_approx", decoder, "auto", same_host)
         return models
+
+    def _preview_decoder(self) -> str | None:
+        """Of ComfyUI's own TAESD previews, when it makes such. The daemon reads no pickles."""
+        if args.preview_method != LatentPreviewMethod.TAESD or not self.type.preview:
+            return None
+        for file in folder_paths.get_filename_list("vae_approx"):
+            if file.startswith(self.type.preview) and file.endswith((".safetensors", ".sft")):
+                return file
+        return None
 
 
 def _reference(folder: str, name: str, precision: str, same_host: bool) -> luna_client.ModelRef:

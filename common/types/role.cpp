@@ -14,6 +14,7 @@ std::optional<Role> role_from_name(std::string_view name) {
 std::optional<Role> role_of(Slot slot) {
   switch (slot) {
     case Slot::kUNet:
+    case Slot::kPreview:
       return Role::kUnet;
     case Slot::kVae:
       return Role::kVae;
@@ -24,7 +25,6 @@ std::optional<Role> role_of(Slot slot) {
       return Role::kClip;
     case Slot::kVision:
     case Slot::kUpscale:
-    case Slot::kPreview:
       return std::nullopt;
   }
   return std::nullopt;

@@ -49,12 +49,12 @@ def uni_pc_simple(p: Picture) -> None:
     p.finish(p.sample(sampler_name="uni_pc", scheduler="simple"))
 
 
-@feature()
+@feature("B")
 def a_sampler_of_the_long_tail(p: Picture) -> None:
     p.finish(p.sample(sampler_name="res_multistep_ancestral", scheduler="beta"))
 
 
-@feature()
+@feature("B")
 def cfg_pp_sampler(p: Picture) -> None:
     p.finish(p.sample(sampler_name="euler_cfg_pp", cfg=1.2))
 
@@ -174,12 +174,12 @@ def _custom(p: Picture, sampler: Link, output: int = 0, **changed: Any) -> None:
     p.finish(p.graph.out(samples, output))
 
 
-@feature()
+@feature("B")
 def sampler_custom(p: Picture) -> None:
     _custom(p, p.graph.add("KSamplerSelect", sampler_name="dpmpp_2m"))
 
 
-@feature()
+@feature("B")
 def sampler_custom_with_options(p: Picture) -> None:
     _custom(p, p.graph.add("SamplerEulerAncestral", eta=0.6, s_noise=1.1))
 
@@ -288,6 +288,10 @@ for _name, _node, _inputs in (
     FEATURES.append(Feature(_name, _patched(_node, **_inputs), "A"))
 
 
+def by_name(name: str) -> Callable[[Picture], None]:
+    return next(one.make for one in FEATURES if one.name == name)
+
+
 @feature("B")
 def image_to_image(p: Picture) -> None:
     p.finish(
@@ -334,7 +338,7 @@ def vae_encode_for_inpaint(p: Picture) -> None:
     )
 
 
-@feature()
+@feature("B")
 def inpaint_model_conditioning(p: Picture) -> None:
     made = p.graph.add(
         "InpaintModelConditioning",
@@ -384,7 +388,7 @@ def _combined(p: Picture, extra: Link) -> None:
     )
 
 
-@feature()
+@feature("B")
 def conditioning_set_area(p: Picture) -> None:
     _combined(
         p,
@@ -400,7 +404,7 @@ def conditioning_set_area(p: Picture) -> None:
     )
 
 
-@feature()
+@feature("B")
 def conditioning_set_area_percentage(p: Picture) -> None:
     _combined(
         p,
@@ -416,7 +420,7 @@ def conditioning_set_area_percentage(p: Picture) -> None:
     )
 
 
-@feature()
+@feature("B")
 def conditioning_set_mask(p: Picture) -> None:
     _combined(
         p,
@@ -430,7 +434,7 @@ def conditioning_set_mask(p: Picture) -> None:
     )
 
 
-@feature()
+@feature("B")
 def conditioning_set_mask_with_bounds(p: Picture) -> None:
     _combined(
         p,
@@ -476,7 +480,7 @@ def conditioning_average(p: Picture) -> None:
     )
 
 
-@feature()
+@feature("B")
 def conditioning_set_timestep_range(p: Picture) -> None:
     early = p.graph.add("ConditioningSetTimestepRange", conditioning=p.positive, start=0.0, end=0.4)
     late = p.graph.add(

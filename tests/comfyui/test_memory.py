@@ -30,7 +30,7 @@ def _daemon_mib(daemon: Daemon) -> float:
 def _weights(daemon: Daemon) -> int:
     """Bytes of models that the workers hold."""
     with luna_client.connect(f"unix:{daemon.socket}") as luna:
-        return sum(worker.resident_bytes for worker in luna.status().workers)
+        return sum(worker.memory["weights"] for worker in luna.status().workers)
 
 
 def test_three_comfyuis_hold_the_weights_once_and_stay_near_an_empty_one(
@@ -50,7 +50,7 @@ def test_three_comfyuis_hold_the_weights_once_and_stay_near_an_empty_one(
             for feature in (
                 features.lora_on_model_and_clip,
                 features.image_to_image,
-                features.rescale_cfg,
+                features.by_name("rescale_cfg"),
             ):
                 user.pictures(graphs.build(feature, graphs.luna(CHECKPOINT), seed=number))
             held.append((_weights(alone), _daemon_mib(alone)))

@@ -1,7 +1,9 @@
 """The router's fields are checked before anything is loaded, and one error names all that is
 missing."""
 
+import folder_paths
 import pytest
+from comfy.cli_args import LatentPreviewMethod, args
 from comfyui_luna.model_choice import FROM_CHECKPOINT, TYPES, ModelChoice, WrongChoice
 
 NONE = (FROM_CHECKPOINT,) * 4
@@ -71,3 +73,17 @@ def test_slots_go_to_the_daemon_by_name_and_a_remote_one_looks_below_its_own_roo
         "clip_g": "g.safetensors",
         "vae": "v.safetensors",
     }
+
+
+def test_taesd_previews_take_their_decoder_along_to_a_daemon_of_this_machine(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    names = ["taesd_decoder.pth", "taesdxl_decoder.safetensors", "taesd_decoder.safetensors"]
+    monkeypatch.setattr(folder_paths, "get_filename_list", lambda folder: names)
+    monkeypatch.setattr(folder_paths, "get_full_path", lambda folder, name: f"/m/{folder}/{name}")
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.TAESD)
+    sd15 = choice("SD1.5")
+    assert sd15.daemon_models(True)["preview"].file == "/m/vae_approx/taesd_decoder.safetensors"
+    assert "preview" not in sd15.daemon_models(same_host=False)
+    monkeypatch.setattr(args, "preview_method", LatentPreviewMethod.Latent2RGB)
+    assert "preview" not in sd15.daemon_models(same_host=True)

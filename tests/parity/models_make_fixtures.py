@@ -35,6 +35,7 @@ import comfy.sdxl_clip  # noqa: E402
 import comfy.supported_models  # noqa: E402
 from comfy.ldm.models.autoencoder import AutoencoderKL  # noqa: E402
 from comfy.ldm.modules.diffusionmodules.openaimodel import UNetModel  # noqa: E402
+from comfy.taesd.taesd import TAESD  # noqa: E402
 from luna_weights import fill_state_dict, uniform  # noqa: E402
 
 COMMAND = "COMFYUI_DIR=... python tests/parity/models_make_fixtures.py"
@@ -51,10 +52,10 @@ class Fixture:
         self.path = os.path.join(HERE, "fixtures", f"models_{name}.safetensors")
         self.tensors, self.metadata = {}, {"made_by": COMMAND}
 
-    def add(self, name, answer):
+    def add(self, name, answer, most=MOST_VALUES):
         flat = answer.detach().float().flatten()
         # Odd, so that the values kept wander through rows and channels.
-        stride = max(1, -(-flat.numel() // MOST_VALUES)) | 1
+        stride = max(1, -(-flat.numel() // most)) | 1
         self.tensors[name] = flat[::stride].contiguous().clone()
         self.metadata[name + ".stride"] = str(stride)
 
@@ -347,9 +348,20 @@ def make_vae():
     fixture.write()
 
 
+def make_taesd():
+    fixture = Fixture("taesd")
+    for channels, shape in ((4, (1, 4, 5, 7)), (16, (2, 16, 3, 4))):
+        model = TAESD(latent_channels=channels)
+        model.taesd_decoder.load_state_dict(fill_state_dict(model.taesd_decoder.state_dict()))
+        answer = model.decode(values(f"taesd_{channels}.latent", shape, 6))
+        fixture.add(str(channels), answer, most=99)
+    fixture.write()
+
+
 if __name__ == "__main__":
     with torch.inference_mode():
         make_unet()
         make_clip()
         make_sdxl()
         make_vae()
+        make_taesd()

@@ -28,7 +28,7 @@ def show(rows):
 
 def write_sheets(sheets, folder):
     for sheet in sheets:
-        contact_sheet(sheet.pictures, sheet.captions, sheet.columns, folder / f"model-{sheet.name}.png",
+        contact_sheet(sheet.pictures, sheet.captions, sheet.columns, folder / f"model-{sheet.name}.webp",
                       min(128, sheet.pictures[0].shape[0]))
 
 
@@ -38,7 +38,7 @@ def quick(preset, state, device, count, pictures):
     rows, sheet = measures.single_objects(make, judge, preset, device, count, TARGETS.get(preset.name, TARGETS["cpu"]))
     show(rows)
     write_sheets([sheet], pictures)
-    print(f"sheet: {pictures / f'model-{sheet.name}.png'}")
+    print(f"sheet: {pictures / f'model-{sheet.name}.webp'}")
 
 
 def full(preset, state, device, count, make, pictures, report_path):

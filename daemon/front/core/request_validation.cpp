@@ -332,6 +332,7 @@ class Validator {
 };
 
 bool reads_slot(const JobRequest& request, Slot slot) {
+  if (slot == Slot::kPreview) return false;
   const std::optional<Role> role = role_needed(request);
   return role && needs_workflow(request) && role_of(slot) == role;
 }

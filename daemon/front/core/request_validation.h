@@ -30,7 +30,8 @@ Status check_slots(const JobRequest& request, const std::vector<ComponentInfo>& 
 bool needs_workflow(const JobRequest& request);
 /// The role of the worker that this kind of call needs; nullopt: any worker will do.
 std::optional<Role> role_needed(const JobRequest& request);
-/// The slots that this kind of call reads, of those that are filled.
+/// The slots that this kind of call reads, of those that are filled; but for a preview model, too
+/// small to lead a call away from the worker that has its UNet.
 std::vector<Slot> slots_used(const JobRequest& request, const ModelSet& models);
 
 }  // namespace luna::front

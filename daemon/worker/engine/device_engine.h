@@ -112,6 +112,11 @@ class DeviceEngine final : public Engine {
   /// Gets these models, one after the other, into live.models; those that it has are not got again.
   void with_models(LiveJob& live, std::vector<WantedModel> wanted,
                    std::function<void(LiveJob&)> then);
+  /// Gets one more into live.models.
+  void with_next_model(LiveJob& live, const WantedModel& next, std::function<void(LiveJob&)> then);
+  /// Of the workflow, where the request asks for previews; else nullptr.
+  void with_preview_decoder(
+      LiveJob& live, std::function<void(LiveJob&, std::shared_ptr<const TaesdDecoder>)> then);
   /// The UNet with the LoRA set of each row, merged or row by row (lora_choice.h). `evaluations`:
   /// of each row. `then` gets one model a row, and one for a call without rows.
   void with_row_models(LiveJob& live, const std::vector<const std::vector<LoraRef>*>& rows,

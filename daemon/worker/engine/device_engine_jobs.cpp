@@ -95,20 +95,27 @@ void DeviceEngine::with_models(LiveJob& live, std::vector<WantedModel> wanted,
                                std::function<void(LiveJob&)> then) {
   if (live.models.size() == wanted.size()) return then(live);
   const WantedModel next = wanted[live.models.size()];
+  with_next_model(live, next,
+                  [this, wanted = std::move(wanted), then = std::move(then)](LiveJob& ready) {
+                    with_models(ready, wanted, then);
+                  });
+}
+
+void DeviceEngine::with_next_model(LiveJob& live, const WantedModel& next,
+                                   std::function<void(LiveJob&)> then) {
   const auto model = live.job.models.slots.find(next.slot);
   if (model == live.job.models.slots.end()) {
     return end(live.job.id, error(StatusCode::kFailedPrecondition,
                                   "{} needs a {}, and the workflow's model set has none",
                                   job_kind(live.job.request), slot_name(next.slot)));
   }
-  const auto go_on = [this, id = live.job.id, wanted = std::move(wanted),
-                      then = std::move(then)](Result<ModelHandle> handle) {
-    inbox_.post([this, id, wanted, then, handle = std::move(handle)] {
+  const auto go_on = [this, id = live.job.id, then = std::move(then)](Result<ModelHandle> handle) {
+    inbox_.post([this, id, then, handle = std::move(handle)] {
       LiveJob* const live = find(id);
       if (!live) return;
       if (!handle.ok()) return end(id, handle.status());
       live->models.push_back(*handle);
-      with_models(*live, wanted, then);
+      then(*live);
     });
   };
   if (next.row_wise) {
@@ -116,6 +123,18 @@ void DeviceEngine::with_models(LiveJob& live, std::vector<WantedModel> wanted,
   } else {
     residency_->acquire(next.slot, model->second, next.adapters, go_on);
   }
+}
+
+void DeviceEngine::with_preview_decoder(
+    LiveJob& live, std::function<void(LiveJob&, std::shared_ptr<const TaesdDecoder>)> then) {
+  const bool asked = std::get<SampleRequest>(live.job.request).previews.every_steps > 0;
+  if (!asked || !live.job.models.slots.contains(Slot::kPreview)) return then(live, nullptr);
+  with_next_model(
+      live, {Slot::kPreview, {}, false}, [this, then = std::move(then)](LiveJob& ready) {
+        auto decoder = model_as<TaesdDecoder>(ready.models.back());
+        if (decoder) return then(ready, std::move(decoder));
+        end(ready.job.id, error(StatusCode::kInternal, "the preview slot holds no decoder"));
+      });
 }
 
 Result<ClipTokenizer::Tokenized> DeviceEngine::tokenized(const std::string& text, std::size_t width,
@@ -272,12 +291,15 @@ void DeviceEngine::begin_request(LiveJob& live, SampleRequest& request) {
     rows.push_back(&row.loras);
     evaluations.push_back(evaluations_of_row(request.run, row.guidance));
   }
-  with_row_models(
-      live, rows, evaluations, request.lora_application, [this](LiveJob& ready, RowModels models) {
-        auto& sample = std::get<SampleRequest>(ready.job.request);
-        start_task(ready, std::make_unique<SampleTask>(services_, ready.ticket, std::move(sample),
-                                                       std::move(models)));
-      });
+  const auto go_on = [this](LiveJob& ready, RowModels models) {
+    with_preview_decoder(ready, [this, models = std::move(models)](
+                                    LiveJob& done, std::shared_ptr<const TaesdDecoder> decoder) {
+      auto& sample = std::get<SampleRequest>(done.job.request);
+      start_task(done, std::make_unique<SampleTask>(services_, done.ticket, std::move(sample),
+                                                    models, std::move(decoder)));
+    });
+  };
+  with_row_models(live, rows, evaluations, request.lora_application, go_on);
 }
 
 void DeviceEngine::begin_request(LiveJob& live, InspectModelRequest& request) {

@@ -1,7 +1,9 @@
 #include "daemon/worker/engine/latent_preview.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <vector>
 
 namespace luna::worker {
 namespace {
@@ -35,7 +37,29 @@ const Colours* colours_of(const DenoiserTraits& traits) {
   return traits.latent_mean.empty() ? &kSdxl : &kPlayground;
 }
 
-constexpr double kPixelsPerCell = 8;
+constexpr double kPixelsPerCell = TaesdDecoder::kFactor;
+
+/// Height and width.
+std::array<std::int64_t, 2> size_of_preview(const at::Tensor& x0, int max_edge) {
+  const double longest = static_cast<double>(std::max(x0.size(2), x0.size(3)));
+  const double scale = std::min(kPixelsPerCell, std::max(1, max_edge) / longest);
+  const auto extent = [&](std::int64_t cells) {
+    return std::max<std::int64_t>(1, std::llround(static_cast<double>(cells) * scale));
+  };
+  return {extent(x0.size(2)), extent(x0.size(3))};
+}
+
+/// Of pixels [rows, 3, H, W] in -1..1.
+at::Tensor bytes_of(const at::Tensor& pixels) {
+  return pixels.add(1)
+      .mul(127.5)
+      .nan_to_num(0)
+      .clamp(0, 255)
+      .to(at::kByte)
+      .permute({0, 2, 3, 1})
+      .contiguous()
+      .cpu();
+}
 
 }  // namespace
 
@@ -45,28 +69,26 @@ at::Tensor latent_preview(const DenoiserTraits& traits, const at::Tensor& x0, in
   const Colours* known = colours_of(traits);
   TORCH_CHECK(known != nullptr && x0.dim() == 4 && x0.size(1) == 4, "no preview for family ",
               traits.family);
-  const double longest = static_cast<double>(std::max(x0.size(2), x0.size(3)));
-  const double scale = std::min(kPixelsPerCell, std::max(1, max_edge) / longest);
-  const auto extent = [&](std::int64_t cells) {
-    return std::max<std::int64_t>(1, std::llround(static_cast<double>(cells) * scale));
-  };
   const auto table = [&](const float* values, at::IntArrayRef shape) {
     return at::from_blob(const_cast<float*>(values), shape, at::kFloat).to(x0.device());
   };
   const at::Tensor rgb =
       at::matmul(x0.to(at::kFloat).permute({0, 2, 3, 1}), table(&known->of_channel[0][0], {4, 3})) +
       table(known->bias, {3});
-  const at::Tensor sized =
-      at::upsample_bilinear2d(rgb.permute({0, 3, 1, 2}), {extent(x0.size(2)), extent(x0.size(3))},
-                              /*align_corners=*/false);
-  return sized.add(1)
-      .mul(127.5)
-      .nan_to_num(0)
-      .clamp(0, 255)
-      .to(at::kByte)
-      .permute({0, 2, 3, 1})
-      .contiguous()
-      .cpu();
+  return bytes_of(at::upsample_bilinear2d(rgb.permute({0, 3, 1, 2}), size_of_preview(x0, max_edge),
+                                          /*align_corners=*/false));
+}
+
+at::Tensor decoded_preview(const TaesdDecoder& decoder, const at::Tensor& x0, int max_edge) {
+  const std::array<std::int64_t, 2> size = size_of_preview(x0, max_edge);
+  std::vector<at::Tensor> rows;
+  for (std::int64_t row = 0; row < x0.size(0); ++row) {
+    at::Tensor pixels = decoder.decode(x0.narrow(0, row, 1));
+    if (pixels.size(2) != size[0] || pixels.size(3) != size[1])
+      pixels = at::_upsample_bilinear2d_aa(pixels, size, /*align_corners=*/false);
+    rows.push_back(bytes_of(pixels));
+  }
+  return at::cat(rows, 0);
 }
 
 }  // namespace luna::worker

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "common/log/log.h"
 #include "daemon/worker/engine/latent_preview.h"
 #include "daemon/worker/engine/result_ref.h"
 #include "daemon/worker/ops/torch_call.h"
@@ -22,12 +23,13 @@ bool starts_at_full_noise(const ModelSampling& sampling, double sigma) {
 }  // namespace
 
 SampleTask::SampleTask(TaskServices& services, TaskTicket ticket, SampleRequest request,
-                       RowModels models)
+                       RowModels models, std::shared_ptr<const TaesdDecoder> preview_decoder)
     : services_(services),
       ticket_(std::move(ticket)),
       request_(std::move(request)),
       models_(std::move(models)),
       model_(models_.rows.front().model),
+      preview_decoder_(std::move(preview_decoder)),
       finite_(services.device) {}
 
 SampleTask::~SampleTask() { services_.rows.drop(this); }
@@ -49,7 +51,7 @@ Status SampleTask::check_memory() const {
                width, needed >> 20, free >> 20);
 }
 
-Status SampleTask::start() {
+Status SampleTask::check_previews() const {
   const PreviewOptions& previews = request_.previews;
   if (previews.every_steps < 0 ||
       (previews.every_steps > 0 && (previews.max_edge < 1 || previews.max_edge > 8192))) {
@@ -58,10 +60,23 @@ Status SampleTask::start() {
         "previews: expected every_steps of 0 or more and max_edge in 1..8192, found {} and {}",
         previews.every_steps, previews.max_edge);
   }
-  if (previews.every_steps > 0 && !has_latent_preview(model_->traits())) {
-    return error(StatusCode::kUnimplemented, "previews: not served for family {}",
-                 model_->traits().family);
+  if (previews.every_steps == 0) return {};
+  const DenoiserTraits& traits = model_->traits();
+  if (!preview_decoder_) {
+    if (has_latent_preview(traits)) return {};
+    return error(StatusCode::kUnimplemented,
+                 "previews: family {} has no colours; register a preview model (a TAESD decoder "
+                 "below vae_approx/) with the workflow",
+                 traits.family);
   }
+  if (preview_decoder_->latent_channels() == traits.latent_channels) return {};
+  return error(StatusCode::kFailedPrecondition,
+               "previews: the preview model decodes latents of {} channels, the UNet ({}) makes {}",
+               preview_decoder_->latent_channels(), traits.family, traits.latent_channels);
+}
+
+Status SampleTask::start() {
+  LUNA_RETURN_IF_ERROR(check_previews());
   LUNA_ASSIGN_OR_RETURN(plan_, plan_sample(request_, *model_));
   for (std::size_t i = 0; i < plan_.rows.size(); ++i) {
     plan_.rows[i].model = models_.rows[i].model.get();
@@ -160,12 +175,30 @@ void SampleTask::step_done(int step, const at::Tensor& denoised, double sigma) {
       steps_done_, static_cast<int>(plan_.sigmas.size()) - 1, sigma, rows_in_batch_, {}};
   const int every = request_.previews.every_steps;
   if (every > 0 && steps_done_ % every == 0) {
-    auto preview =
-        tensor_ref_of(latent_preview(model_->traits(), denoised, request_.previews.max_edge),
-                      services_.make_bytes);
-    if (preview.ok()) progress.preview = std::move(preview).value();
+    auto preview = preview_of(denoised);
+    if (preview.ok()) {
+      progress.preview = std::move(preview).value();
+    } else if (!std::exchange(preview_failed_, true)) {
+      log::logger("engine").warn("workflow {}: no preview of step {}: {}", ticket_.workflow,
+                                 steps_done_, preview.status().to_string());
+    }
   }
   ticket_.on_progress(progress);
+}
+
+Result<TensorRef> SampleTask::preview_of(const at::Tensor& denoised) const {
+  const int edge = request_.previews.max_edge;
+  const auto height = denoised.size(2), width = denoised.size(3);
+  if (preview_decoder_ &&
+      preview_decoder_->activation_bytes(height, width) > services_.free_bytes()) {
+    return error(StatusCode::kResourceExhausted, "too little memory is free");
+  }
+  LUNA_ASSIGN_OR_RETURN(const at::Tensor pixels, torch_call("decoding a preview", [&] {
+                          return preview_decoder_
+                                     ? decoded_preview(*preview_decoder_, denoised, edge)
+                                     : latent_preview(model_->traits(), denoised, edge);
+                        }));
+  return tensor_ref_of(pixels, services_.make_bytes);
 }
 
 void SampleTask::finish_trajectory() {

@@ -14,7 +14,7 @@ Conv2d::Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& pl
     return ops::pack_conv2d_weight(converted, geometry_,
                                    {2, shape.in, shape.typical_extent, shape.typical_extent});
   });
-  bias_ = placement.place(scope.take("bias", {shape.out}));
+  if (shape.has_bias) bias_ = placement.place(scope.take("bias", {shape.out}));
 }
 
 at::Tensor Conv2d::forward(const at::Tensor& x, const AdapterRows& adapters) const {

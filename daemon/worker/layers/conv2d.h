@@ -18,10 +18,11 @@ struct Conv2dShape {
   std::int64_t stride = 1;
   std::int64_t padding = 1;
   std::int64_t typical_extent = 32;  ///< height and width that the packed form is laid out for
+  bool has_bias = true;
 };
 
-/// A convolution with bias. Reads "weight" [out,in,k,k] and "bias". What runs, and is kept, is a
-/// copy: packed where ops::can_pack(), else in NHWC order.
+/// A convolution, mostly with bias. Reads "weight" [out,in,k,k] and "bias". What runs, and is kept,
+/// is a copy: packed where ops::can_pack(), else in NHWC order.
 class Conv2d {
  public:
   Conv2d(const WeightScope& scope, const Conv2dShape& shape, Placement& placement);

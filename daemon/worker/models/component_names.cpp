@@ -49,6 +49,11 @@ constexpr std::string_view kVaeMarker = "decoder.conv_in.weight";
 constexpr std::string_view kDiffusersVaeMarker = "decoder.up_blocks.0.resnets.0.norm1.weight";
 constexpr std::array<std::string_view, 4> kVaePrefixes = {"first_stage_model.", "vae.", "vae/", ""};
 
+// Its encoder has the second too; Flux2's decoder has both, and pools besides.
+constexpr const char* kTaesdMarker = "1.weight";
+constexpr const char* kTaesdBlock = "3.conv.0.weight";
+constexpr const char* kTaesdPool = "3.pool.0.weight";
+
 /// The rest of `name` after `prefix`, "" where it does not begin so.
 std::string_view after(std::string_view name, std::string_view prefix) {
   return name.starts_with(prefix) ? name.substr(prefix.size()) : std::string_view();
@@ -198,6 +203,12 @@ std::optional<Rename> find_autoencoder(const TensorDirectory& file) {
   };
 }
 
+std::optional<Rename> find_taesd(const TensorDirectory& file) {
+  if (!file.has(kTaesdMarker) || !file.has(kTaesdBlock) || file.has(kTaesdPool))
+    return std::nullopt;
+  return [](const std::string& name) { return name; };
+}
+
 TensorDirectory renamed(const TensorDirectory& file, const Rename& rename) {
   TensorDirectory component;
   component.metadata = file.metadata;
@@ -211,7 +222,8 @@ std::string served_markers() {
   return joined(kUNetPrefixes[0], kUNetMarker) + ", " + joined(kClipPrefixes[0], kClipMarker) +
          ", " + joined(kOpenClipPrefixes[0], kOpenClipMarker) + ", " +
          joined(kVaePrefixes[0], kVaeMarker) + " (or the same without their prefixes), " +
-         std::string(kDiffusersUNetMarker) + ", " + std::string(kDiffusersVaeMarker);
+         std::string(kDiffusersUNetMarker) + ", " + std::string(kDiffusersVaeMarker) + ", " +
+         kTaesdBlock;
 }
 
 }  // namespace luna::worker

@@ -22,6 +22,8 @@ std::optional<Rename> find_clip_l(const TensorDirectory& file);
 /// alone would not do, for CLIP-L files have one as well.
 std::optional<Rename> find_clip_g(const TensorDirectory& file);
 std::optional<Rename> find_autoencoder(const TensorDirectory& file);
+/// TAESD's decoder alone in a file, whose tensors have the numbers of its modules.
+std::optional<Rename> find_taesd(const TensorDirectory& file);
 
 /// The component alone, in its own names; the metadata goes along.
 TensorDirectory renamed(const TensorDirectory& file, const Rename& rename);

@@ -91,11 +91,21 @@ Result<DetectedComponent> describe_vae(const TensorDirectory& file, const Rename
       rename};
 }
 
+DetectedComponent describe_taesd(const TensorDirectory& file, const Rename& rename) {
+  return DetectedComponent{
+      info_of(Slot::kPreview, "taesd",
+              fmt::format("TAESD decoder: {} latent channels, width {}",
+                          extent(file, "1.weight", 1), extent(file, "1.weight", 0)),
+              file),
+      rename};
+}
+
 Status unserved(const UnservedFamily& family, const TensorDirectory& directory) {
   return error(
       StatusCode::kUnimplemented,
       "{} is not served yet, told by tensor '{}'; this version serves SD1.5 and SDXL "
-      "UNets, CLIP-L and CLIP-G text encoders and AutoencoderKL (it looked for {}); found {}",
+      "UNets, CLIP-L and CLIP-G text encoders, AutoencoderKL and TAESD decoders (it looked for "
+      "{}); found {}",
       family.name, family.marker, served_markers(), some_names(directory));
 }
 
@@ -119,6 +129,8 @@ Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& 
     LUNA_RETURN_IF_ERROR(add(describe_clip(directory, Slot::kClipL, *rename)));
   if (const auto rename = find_clip_g(directory); rename && !other)
     LUNA_RETURN_IF_ERROR(add(describe_clip(directory, Slot::kClipG, *rename)));
+  if (const auto rename = find_taesd(directory))
+    components.push_back(describe_taesd(directory, *rename));
   if (!components.empty()) return components;
 
   if (other) return unserved(*other, directory);
@@ -150,10 +162,14 @@ Result<Component> build_component(const ComponentInfo& info,
     LUNA_ASSIGN_OR_RETURN(auto model, AutoencoderKl::build(std::move(weights), compute, device));
     return Component(std::shared_ptr<const Vae>(std::move(model)));
   }
+  if (info.slot == Slot::kPreview && info.family == "taesd") {
+    LUNA_ASSIGN_OR_RETURN(auto model, TaesdDecoder::build(std::move(weights), compute, device));
+    return Component(std::move(model));
+  }
   return error(
       StatusCode::kUnimplemented,
-      "slot '{}' with family '{}' has no class; expected unet/sd1, unet/sdxl, clip_l, clip_g or "
-      "vae/autoencoder_kl",
+      "slot '{}' with family '{}' has no class; expected unet/sd1, unet/sdxl, clip_l, clip_g, "
+      "vae/autoencoder_kl or preview/taesd",
       slot_name(info.slot), info.family);
 }
 

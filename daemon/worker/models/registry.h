@@ -8,6 +8,7 @@
 
 #include "common/types/model.h"
 #include "daemon/worker/models/denoising_model.h"
+#include "daemon/worker/models/taesd.h"
 #include "daemon/worker/models/text_encoder.h"
 #include "daemon/worker/models/vae.h"
 #include "daemon/worker/weights/tensor_directory.h"
@@ -27,8 +28,9 @@ struct DetectedComponent {
 /// unknown one; both say which marker tensors were looked for and name a few that were found.
 Result<std::vector<DetectedComponent>> detect_components(const TensorDirectory& directory);
 
-using Component = std::variant<std::shared_ptr<const DenoisingModel>,
-                               std::shared_ptr<const TextEncoder>, std::shared_ptr<const Vae>>;
+using Component =
+    std::variant<std::shared_ptr<const DenoisingModel>, std::shared_ptr<const TextEncoder>,
+                 std::shared_ptr<const Vae>, std::shared_ptr<const TaesdDecoder>>;
 
 /// Builds the runnable model. `info` as detection gave it (its slot and family choose the class);
 /// dimensions are read from the weights again. INVALID_ARGUMENT names every missing or misshapen

@@ -156,6 +156,21 @@ def test_progress_tells_every_stage_in_order_and_every_step(luna):
     assert previews and previews[0].dtype == np.uint8 and previews[0].shape[0] == 2
 
 
+def test_a_preview_model_shows_what_the_picture_will_be(luna):
+    told = []
+    made = luna.generate(
+        "a red boat at sea",
+        models={"checkpoint": CHECKPOINT, "preview": "taesd_decoder.safetensors"},
+        steps=8,
+        preview_every=8,
+        on_progress=told.append,
+    )
+    samplings = [each.sampling for each in told if each.sampling]
+    preview = next(each.preview for each in samplings if each.preview is not None)
+    error = (preview.astype(int) - made.pictures) / 255
+    assert (error**2).mean() < 0.01  # 20 dB; the decoder has 26
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

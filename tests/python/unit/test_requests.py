@@ -20,11 +20,11 @@ def rows(**changes):
 def test_a_lone_file_is_a_checkpoint_and_slots_have_their_own():
     wire = model_requests.workflow_to_wire("a.safetensors", None, {}, 0, False).models
     assert wire.checkpoint.file == "a.safetensors" and not wire.slots
-    models = {"checkpoint": "a", "vae": ModelRef("b", "f32"), "clip_l": "c"}
+    models = {"checkpoint": "a", "vae": ModelRef("b", "f32"), "clip_l": "c", "preview": "d"}
     wire = model_requests.workflow_to_wire(models, "w", {"unet": "bf16"}, 60, True)
     slots = {models_pb2.Slot.Name(each.slot): each.model for each in wire.models.slots}
     assert slots["SLOT_VAE"].precision == models_pb2.PRECISION_F32
-    assert slots["SLOT_CLIP_L"].file == "c"
+    assert slots["SLOT_CLIP_L"].file == "c" and slots["SLOT_PREVIEW"].file == "d"
     assert wire.models.slot_precision["unet"] == models_pb2.PRECISION_BF16
     assert (wire.workflow_id, wire.ttl_seconds, wire.preload) == ("w", 60, True)
 

@@ -6,7 +6,7 @@ import textwrap
 import numpy
 from PIL import Image, ImageDraw, ImageFont
 
-COLOURS = 256  # of the palette; keeps the files small
+QUALITY = 82  # of WebP; keeps the files small
 LINE = 11
 
 
@@ -31,4 +31,4 @@ def contact_sheet(pictures, captions, columns, path, side=None):
         for row, line in enumerate(lines):
             draw.text((x, y + side + row * LINE), line, (30, 30, 30), font)
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    sheet.quantize(COLOURS, method=Image.Quantize.MEDIANCUT, kmeans=2, dither=Image.Dither.NONE).save(path, optimize=True)
+    sheet.save(path, "WEBP", quality=QUALITY, method=6)

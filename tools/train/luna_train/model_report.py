@@ -30,5 +30,5 @@ def report(preset, count, how, rows, sheets, pictures):
              "Chance: the same pictures scored against shuffled captions; for a LoRA's style, pictures at strength 0.", "",
              "| | value | chance | target | met |", "|---|---:|---:|---:|---|", *map(_line, rows), ""]
     for sheet in sheets:
-        lines += [f"![{sheet.name}]({pictures}/model-{sheet.name}.png)", ""]
+        lines += [f"![{sheet.name}]({pictures}/model-{sheet.name}.webp)", ""]
     return "\n".join(lines)

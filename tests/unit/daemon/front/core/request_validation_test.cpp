@@ -11,6 +11,7 @@ namespace luna::front {
 namespace {
 
 using testing::AllOf;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -233,6 +234,15 @@ TEST(SlotsOfACall, AnSdxlsPromptNeedsBothEncodersItsTokensOneOfThem) {
   EXPECT_TRUE(check_slots(TokenizeRequest{}, half).ok());
   EXPECT_TRUE(check_slots(SampleRequest{}, half).ok());
   EXPECT_TRUE(check_slots(EncodeTextRequest{}, sdxl_with({Slot::kClipL, Slot::kClipG})).ok());
+}
+
+TEST(SlotsOfACall, APreviewModelWorksBesideTheUNetWhereverThatIs) {
+  ModelSet models;
+  models.slots[Slot::kUNet] = models.slots[Slot::kPreview] = {"p"};
+  SampleRequest request;
+  request.previews.every_steps = 1;
+  EXPECT_THAT(slots_used(request, models), ElementsAre(Slot::kUNet));
+  EXPECT_EQ(role_needed(LoadModelRequest{.slot = Slot::kPreview}), Role::kUnet);
 }
 
 TEST(SlotsOfACall, CallsAboutFilesNeedNone) {

@@ -30,6 +30,19 @@ TEST_F(Workflows, AnExplicitSlotWinsOverTheCheckpointAndPrecisionIsPerSlot) {
   EXPECT_EQ(info->models.slots.at(Slot::kClipL).precision, Precision::kF32);
 }
 
+TEST_F(Workflows, APreviewModelComesFromVaeApproxAndGoesWithEveryJob) {
+  write("vae_approx/taesd.safetensors");
+  contents_["taesd.safetensors"] = {Slot::kPreview};
+  auto worker = add_worker(1);
+  RequestedModels models{.checkpoint = ModelRef{"full.safetensors"}};
+  models.slots[Slot::kPreview] = {"taesd.safetensors"};
+  ASSERT_TRUE(register_workflow("w", models).ok());
+  submit(caller("w"), sample());
+  ASSERT_EQ(worker->running.size(), 1u);
+  EXPECT_EQ(worker->running.front().first.models.slots.at(Slot::kPreview).path,
+            path_of("vae_approx/taesd.safetensors"));
+}
+
 TEST_F(Workflows, AFileWithoutItsSlotsComponentIsRefusedWithWhatItHas) {
   add_worker(1);
   RequestedModels models;
