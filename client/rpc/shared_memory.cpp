@@ -4,8 +4,8 @@
 #include <map>
 #include <utility>
 
-#include "client/rpc/tensor_walk.h"
 #include "common/local/memory.h"
+#include "common/types/request_tensors.h"
 
 namespace luna::client {
 namespace {
@@ -21,14 +21,14 @@ bool is_large(const BytesPtr& bytes) {
 
 bool SharedMemory::wanted(JobRequest& request) {
   bool any = false;
-  for_each_tensor(request, [&](TensorRef& tensor) { any = any || is_large(tensor.host_bytes()); });
+  visit_tensors(request, [&](TensorRef& tensor) { any = any || is_large(tensor.host_bytes()); });
   return any;
 }
 
 SharedMemory::Lent SharedMemory::lend(JobRequest& request) {
   Lent lent;
   std::map<const Bytes*, SharedRegion> placed;
-  for_each_tensor(request, [&](TensorRef& tensor) {
+  visit_tensors(request, [&](TensorRef& tensor) {
     const BytesPtr bytes = tensor.host_bytes();
     if (!is_large(bytes) || !tensor.validate("tensor").ok()) return;
     auto known = placed.find(bytes.get());
@@ -69,7 +69,7 @@ void SharedMemory::give_back(const Lent& lent) {
 
 bool SharedMemory::has_regions(JobReply& reply) {
   bool any = false;
-  for_each_tensor(reply, [&](TensorRef& tensor) {
+  visit_tensors(reply, [&](TensorRef& tensor) {
     any = any || std::holds_alternative<SharedRegion>(tensor.place);
   });
   return any;
@@ -77,7 +77,7 @@ bool SharedMemory::has_regions(JobReply& reply) {
 
 Status SharedMemory::take_all(JobReply& reply) {
   Status status;
-  for_each_tensor(reply, [&](TensorRef& tensor) {
+  visit_tensors(reply, [&](TensorRef& tensor) {
     const auto* place = std::get_if<SharedRegion>(&tensor.place);
     if (!place) return;
     if (!status.ok()) {

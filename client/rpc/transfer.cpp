@@ -4,7 +4,7 @@
 #include <map>
 #include <optional>
 
-#include "client/rpc/tensor_walk.h"
+#include "common/types/request_tensors.h"
 #include "common/wire/tensor_wire.h"
 
 namespace luna::client {
@@ -50,7 +50,7 @@ Status require_host_bytes(const TensorRef& tensor) {
 void for_each_large(JobRequest& request, std::uint64_t inline_bytes,
                     const std::function<void(TensorRef&)>& take) {
   std::uint64_t total = 0;
-  for_each_tensor(request, [&](TensorRef& tensor) {
+  visit_tensors(request, [&](TensorRef& tensor) {
     const BytesPtr bytes = tensor.host_bytes();
     if (!bytes || bytes->view().empty()) return;
     if (total + bytes->view().size() > inline_bytes) {
@@ -224,7 +224,7 @@ Status download_all(RpcConnection& connection, const CallOptions& options, JobRe
                     CallState* call) {
   std::vector<std::string> fetched;
   Status status;
-  for_each_tensor(reply, [&](TensorRef& tensor) {
+  visit_tensors(reply, [&](TensorRef& tensor) {
     const auto* resident = std::get_if<ResidentTensor>(&tensor.place);
     if (!resident) return;
     fetched.push_back(resident->id);

@@ -100,6 +100,22 @@ Status for_each_tensor(JobReply& reply, const TensorVisit& visit) {
                     reply);
 }
 
+namespace {
+
+TensorVisit without_failure(const std::function<void(TensorRef&)>& visit) {
+  return [&visit](TensorRef& tensor, const std::string&) { return visit(tensor), Status(); };
+}
+
+}  // namespace
+
+void visit_tensors(JobRequest& request, const std::function<void(TensorRef&)>& visit) {
+  (void)for_each_tensor(request, without_failure(visit));
+}
+
+void visit_tensors(JobReply& reply, const std::function<void(TensorRef&)>& visit) {
+  (void)for_each_tensor(reply, without_failure(visit));
+}
+
 Status for_each_lora(JobRequest& request, const std::function<Status(LoraRef&)>& visit) {
   const auto rows = [&](auto& r) -> Status {
     for (auto& row : r.rows) LUNA_RETURN_IF_ERROR(walk_loras(row.loras, visit));

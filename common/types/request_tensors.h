@@ -17,6 +17,10 @@ Status for_each_tensor(const JobRequest& request,
 /// The same for a reply.
 Status for_each_tensor(JobReply& reply, const TensorVisit& visit);
 
+/// Calls visit(tensor) for every tensor of a request or reply, in the same order.
+void visit_tensors(JobRequest& request, const std::function<void(TensorRef&)>& visit);
+void visit_tensors(JobReply& reply, const std::function<void(TensorRef&)>& visit);
+
 /// Calls visit for every LoRA of a request.
 Status for_each_lora(JobRequest& request, const std::function<Status(LoraRef&)>& visit);
 

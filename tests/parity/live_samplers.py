@@ -45,6 +45,7 @@ class Reference:
 
         self.conditioning, self.samplers = conditioning, comfy.samplers
         self.torch, self.values = conditioning.torch, conditioning.values
+        self.torch.set_num_threads(1)  # lunad's threads are beside it
         self.model = conditioning.variants.small_model("sd1")
         self.inpainter = conditioning.variants.small_model("sd1", inpaint=True)
         cpu = self.torch.device("cpu")
@@ -166,9 +167,9 @@ def runs_of(steps):
     return [dict(zip(("denoise", "mask", "steps"), run)) for run in itertools.product(STRENGTHS, (False, True), steps)]
 
 
-def compare(programs, samplers, steps, with_cases):
-    """Prints a line of JSON for each case and each trajectory: the error, or none where ComfyUI's result is not finite,
-    and what Luna said if it refused."""
+def compare(programs, samplers, steps, with_cases, known):
+    """Prints a line of JSON for each case and each trajectory that is not `known`: the error, or none where ComfyUI's
+    result is not finite, and what Luna said if it refused."""
     import numpy
 
     with tempfile.TemporaryDirectory(prefix="luna-samplers-") as folder:
@@ -180,7 +181,7 @@ def compare(programs, samplers, steps, with_cases):
         with luna_process.LunaDaemon(programs, base / "models", base) as daemon, reference.torch.inference_mode():
             luna = Luna(daemon, "tiny.safetensors", reference)
             for name, case in reference.conditioning.CASES.items():
-                if case.get("inpaint") or not with_cases:
+                if case.get("inpaint") or not with_cases or name in known:
                     continue
                 theirs = reference.conditioning.run_case(reference.model, case).float().numpy()
                 ours = luna.case(case)
@@ -192,6 +193,7 @@ def compare(programs, samplers, steps, with_cases):
                 for run, sampler in itertools.product(runs_of(steps), names):
                     cells = [dict(run, sampler=sampler, scheduler=scheduler)
                              for scheduler in reference.samplers.SCHEDULER_NAMES]
+                    cells = [cell for cell in cells if name_of(cell) not in known]
                     waiting = [pool.submit(luna.latent, cell) for cell in cells]
                     for cell, answer in zip(cells, waiting):
                         theirs = reference.latent(cell)
@@ -205,12 +207,23 @@ def compare(programs, samplers, steps, with_cases):
                         print(json.dumps(line), flush=True)
 
 
+def name_of(cell):
+    return " ".join(f"{key} {value}" for key, value in sorted(cell.items()))
+
+
+def known_in(log):
+    """Cases and cells that a log has a line of; the last one may have been cut off."""
+    lines = log.read_text().splitlines() if log.exists() else []
+    found = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return {line["case"] if "case" in line else name_of(line["cell"]) for line in found}
+
+
 def read_results(logs):
     """(results: [(cell, error)], refused: [(cell, Luna's words)], cases: {name: error}, unstable: [(cell, error, what
     ComfyUI moves by)]) from lines of compare()."""
     results, refused, cases, unstable = [], [], {}, []
     for line in itertools.chain.from_iterable(log.read_text().splitlines() for log in logs):
-        found = json.loads(line) if line.startswith("{") else {}
+        found = json.loads(line) if line.startswith("{") and line.endswith("}") else {}
         if "case" in found:
             cases[found["case"]] = found["error"]
         elif "cell" in found and found["error"] is None:
@@ -297,7 +310,8 @@ def main():
     parser.add_argument("--samplers", nargs="+", help="only these")
     parser.add_argument("--steps", nargs="+", type=int, default=STEPS, help="only these numbers of steps")
     parser.add_argument("--without-cases", action="store_true", help="leaves out the cases of conditioning")
-    parser.add_argument("--log", type=pathlib.Path, help="where the lines of results go; without it a temporary file")
+    parser.add_argument("--log", type=pathlib.Path, help="where the lines of results go, and from where a run that was "
+                        "ended goes on; without it a temporary file")
     parser.add_argument("--join", type=pathlib.Path, nargs="+", help="logs of earlier runs instead of a new one")
     options = parser.parse_args()
     sys.path.insert(0, str(comfyui_process.require_comfyui()))
@@ -309,8 +323,9 @@ def main():
     with tempfile.TemporaryDirectory(prefix="luna-samplers-log-") as folder:
         logs = options.join or [options.log or pathlib.Path(folder) / "log"]
         if not options.join:
-            with logs[0].open("w") as log, contextlib.redirect_stdout(log):
-                compare(options.programs.resolve(), options.samplers, options.steps, not options.without_cases)
+            known = known_in(logs[0])
+            with logs[0].open("a") as log, contextlib.redirect_stdout(log):
+                compare(options.programs.resolve(), options.samplers, options.steps, not options.without_cases, known)
         found = read_results(logs)
     summary = summary_of(*found)
     print(json.dumps(summary), flush=True)

@@ -14,7 +14,7 @@ namespace {
 at::Tensor exponential_integrals(float from, float to, std::int64_t order, double tau) {
   const double rate = 1 + tau * tau;
   const at::Tensor p = at::arange(order, at::kFloat);
-  const float decay = std::exp(static_cast<float>(-rate) * (to - from));
+  const float decay = exp_of(static_cast<float>(-rate) * (to - from));
   const at::Tensor ends = at::scalar_tensor(to).pow(p) - at::scalar_tensor(from).pow(p) * decay;
   // Row p, column q: how often integration by parts from power p meets power q, p! / q! /
   // rate^(p-q) with a sign that alternates.
@@ -39,14 +39,14 @@ at::Tensor adams_shares(const Step& step) {
   const auto order = static_cast<std::int64_t>(step.lambdas.size());
   const at::Tensor integrals = exponential_integrals(step.from, step.to, order, step.tau);
   const at::Tensor powers = at::vander(at::tensor(step.lambdas, at::kFloat), order, true).t();
-  return step.sigma * std::exp(step.to) * at::linalg_solve(powers, integrals);
+  return step.sigma * exp_of(step.to) * at::linalg_solve(powers, integrals);
 }
 
 /// The paper's simpler step of order 2 (appendix D).
 at::Tensor simple_shares(const Step& step, bool corrects) {
   const auto rate = static_cast<float>(1 + step.tau * step.tau);
   const float h = step.to - step.from;
-  const float alpha = step.sigma * std::exp(step.to);
+  const float alpha = step.sigma * exp_of(step.to);
   const float both = alpha * -std::expm1(-h * rate);
   if (corrects) {
     const float newest = alpha * (0.5F * rate * h);
@@ -122,7 +122,7 @@ Trajectory sa_solver(SamplerContext& context, at::Tensor x, bool evaluates_twice
       x = predicted;
     } else {
       const Step step{latest_lambdas(i, correct_by), lambdas[i - 1], lambdas[i], sigmas[i], tau};
-      const float keep = sigmas[i] / sigmas[i - 1] * std::exp(static_cast<float>(-(tau * tau)) * h);
+      const float keep = sigmas[i] / sigmas[i - 1] * exp_of(static_cast<float>(-(tau * tau)) * h);
       x = keep * x + weighted_sum(predictions, shares_of(step, true));
       if (tau > 0 && s_noise > 0) x = x + noise;
       if (evaluates_twice) {
@@ -138,7 +138,7 @@ Trajectory sa_solver(SamplerContext& context, at::Tensor x, bool evaluates_twice
       const Step step{latest_lambdas(i, predict_by), lambdas[i], lambdas[i + 1], sigmas[i + 1],
                       tau};
       h = lambdas[i + 1] - lambdas[i];
-      const float keep = sigmas[i + 1] / sigmas[i] * std::exp(static_cast<float>(-(tau * tau)) * h);
+      const float keep = sigmas[i + 1] / sigmas[i] * exp_of(static_cast<float>(-(tau * tau)) * h);
       predicted = keep * x + weighted_sum(predictions, shares_of(step, false));
       if (tau > 0 && s_noise > 0) {
         const float spread = std::sqrt(-std::expm1(static_cast<float>(-2 * (tau * tau)) * h));

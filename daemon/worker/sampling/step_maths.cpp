@@ -23,12 +23,16 @@ FlowAncestralStep flow_ancestral_step(float from, float to, double eta) {
   return {down, alpha_to / alpha_down, std::sqrt(to * to - kept)};
 }
 
+float exp_of(float x) { return at::scalar_tensor(x, at::kFloat).exp_().item<float>(); }
+
 float half_log_snr(float sigma, const ModelSampling& model) {
-  return model.is_flow() ? -std::log(sigma / (1.0F - sigma)) : -std::log(sigma);
+  const at::Tensor scalar = at::scalar_tensor(sigma, at::kFloat);
+  return -(model.is_flow() ? scalar.logit() : scalar.log()).item<float>();
 }
 
 float sigma_of_half_log_snr(float lambda, const ModelSampling& model) {
-  return model.is_flow() ? 1.0F / (1.0F + std::exp(lambda)) : std::exp(-lambda);
+  return model.is_flow() ? at::scalar_tensor(-lambda, at::kFloat).sigmoid().item<float>()
+                         : exp_of(-lambda);
 }
 
 std::vector<float> sigmas_for_snr(const SamplerContext& context) {

@@ -29,7 +29,12 @@ struct FlowAncestralStep {
 };
 FlowAncestralStep flow_ancestral_step(float from, float to, double eta);
 
-/// log(alpha / sigma): -log sigma, or log((1 - sigma) / sigma) for flow models.
+/// libtorch's exponential of a scalar. Its last bit is not always std::exp's; where coefficients
+/// come out of an ill-conditioned system (SA-Solver) that bit is a picture.
+float exp_of(float x);
+
+/// log(alpha / sigma), libtorch's to the last bit: -log sigma, or log((1 - sigma) / sigma) for flow
+/// models.
 float half_log_snr(float sigma, const ModelSampling& model);
 float sigma_of_half_log_snr(float lambda, const ModelSampling& model);
 

@@ -8,7 +8,6 @@
 #include "client/rpc/courier.h"
 #include "client/rpc/grpc_client.h"
 #include "client/rpc/rpc_status.h"
-#include "client/rpc/tensor_walk.h"
 #include "client/rpc/transfer.h"
 
 namespace luna::client {
@@ -108,23 +107,6 @@ TEST(Transfer, TheReplysSizeIsBoundedByTheRequestsShapes) {
   for (SampleRow& row : sample.rows) row.latent.spec.shape = {4, 8, 8};
   EXPECT_EQ(reply_bytes_bound(sample), 3u * 4 * 8 * 8 * 4);
   EXPECT_EQ(reply_bytes_bound(TokenizeRequest{}), 0u);
-}
-
-TEST(TensorWalk, VisitsEveryTensorOfASampleRow) {
-  SampleRequest request;
-  SampleRow& row = request.rows.emplace_back();
-  row.noise_mask.emplace();
-  row.noise.tensor.emplace();
-  row.extras["a"];
-  ConditioningEntry& entry = row.conditioning["positive"].emplace_back();
-  entry.pooled.emplace();
-  entry.attention_mask.emplace();
-  entry.mask.emplace();
-  entry.extras["b"];
-  JobRequest job = request;
-  int visited = 0;
-  for_each_tensor(job, [&](TensorRef&) { ++visited; });
-  EXPECT_EQ(visited, 9);
 }
 
 TEST(Connect, WithoutAnAddressSaysWhatOneLooksLike) {
