@@ -92,8 +92,8 @@ PlaneDesk& FrontCore::planes() { return impl_->planes; }
 
 void FrontCore::register_workflow(const Caller& caller, std::string id, RequestedModels requested,
                                   std::uint32_t ttl_seconds, bool preload, WorkflowDone done) {
-  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id),
-                           std::move(requested), ttl_seconds, preload, std::move(done));
+  front::register_workflow(impl_->state, impl_->flow, caller, std::move(id), std::move(requested),
+                           ttl_seconds, preload, std::move(done));
 }
 
 Result<std::uint32_t> FrontCore::renew_workflow(const std::string& id) {
@@ -321,10 +321,13 @@ bool FrontCore::worker_gone(WorkerId id, const WorkerEnd& end) {
     Deferred after;
     std::lock_guard lock(impl_->state->mutex);
     let_read(impl_->state->seekers.gone(id), after);
-    impl_->state->steps.worker_gone(id);
     impl_->state->cuda.worker_gone(id);
   }
-  return impl_->flow->worker_gone(id, end);
+  const bool convicted = impl_->flow->worker_gone(id, end);
+  // Until now a step socket may have been opened at it, which nobody would ever serve.
+  std::lock_guard lock(impl_->state->mutex);
+  impl_->state->steps.worker_gone(id);
+  return convicted;
 }
 
 void FrontCore::worker_given_up(WorkerId id) {
