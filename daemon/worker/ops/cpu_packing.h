@@ -7,7 +7,7 @@ namespace luna::worker::ops {
 /// Whether weights of this type gain from oneDNN's own form on this processor: bf16 where it has
 /// instructions, f32 with AVX-512. Without, oneDNN wants another form for nearly every picture size
 /// and batch, and makes one of another with its reference code in every call: 560 ms for a kernel
-/// [1280, 1280, 3, 3] whose convolution takes 20 ms, where a plain weight costs 40 ms more at most.
+/// [1280, 1280, 3, 3] whose convolution takes 20 ms, where a plain weight costs 40 ms more.
 /// False on every other device: packing is CPU only, and all functions here decide by device and
 /// type of their tensors.
 bool can_pack(at::Device device, at::ScalarType type);
